@@ -1,0 +1,1 @@
+"""How it is run: command line, local broker, migrations, demo and benchmarks."""

@@ -1,0 +1,5 @@
+"""Errors of decoding what clients send."""
+
+
+class MalformedBody(ValueError):
+    """The body as a whole cannot be read; the text says where it broke and what was expected."""

@@ -1,0 +1,102 @@
+"""Which series have been announced, in bounded memory: a compiled hash set of series ids."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+ANNOUNCE_EVERY_MS = 3_600_000
+_LEAST_CAPACITY = 1 << 12
+
+
+class KnownSeries:
+    """Series ids with the hour of their last announcement, 12 bytes a slot.
+
+    Every series counts as unknown again once an hour, so that its `last_seen` stays true;
+    the hour begins at another minute for each series, so that they do not all come at once.
+    At max_series the set is emptied: what is still alive is announced anew.
+    """
+
+    def __init__(self, max_series: int) -> None:
+        self._max_series = max_series
+        self._n = 0
+        self._ids = np.zeros(_LEAST_CAPACITY, dtype=np.uint64)
+        self._hours = np.zeros(_LEAST_CAPACITY, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def unknown(self, series_ids: NDArray[np.uint64], now_ms: int) -> NDArray[np.bool_]:
+        """Return which of the series, shape (n,), have to be announced at this time."""
+        return _unknown(self._ids, self._hours, series_ids, now_ms)
+
+    def add(self, series_ids: NDArray[np.uint64], now_ms: int) -> None:
+        """Remember series, shape (n,), as announced at now_ms."""
+        if self._n + len(series_ids) > self._max_series:
+            self.__init__(self._max_series)  # type: ignore[misc]  # start over, as said above
+        needed = 2 * (self._n + len(series_ids))
+        if needed > len(self._ids):
+            self._grow(1 << int(needed - 1).bit_length())
+        self._n += _add(self._ids, self._hours, series_ids, _hours_of(series_ids, now_ms))
+
+    def _grow(self, capacity: int) -> None:
+        occupied = self._ids != 0
+        ids, hours = self._ids[occupied], self._hours[occupied]
+        self._ids = np.zeros(capacity, dtype=np.uint64)
+        self._hours = np.zeros(capacity, dtype=np.int32)
+        _add(self._ids, self._hours, ids, hours)
+
+
+@njit(inline="always")
+def _hour_of(series_id: np.uint64, now_ms: int) -> np.int32:
+    shift_ms = np.int64(series_id % np.uint64(ANNOUNCE_EVERY_MS))
+    return np.int32((now_ms + shift_ms) // ANNOUNCE_EVERY_MS)
+
+
+@njit(cache=True)
+def _hours_of(series_ids: NDArray[np.uint64], now_ms: int) -> NDArray[np.int32]:
+    hours = np.empty(len(series_ids), dtype=np.int32)
+    for i in range(len(series_ids)):
+        hours[i] = _hour_of(series_ids[i], now_ms)
+    return hours
+
+
+@njit(inline="always")
+def _find(ids: NDArray[np.uint64], series_id: np.uint64) -> np.int64:
+    """Return the slot that holds the id, or the empty one where it belongs."""
+    mask = np.uint64(len(ids) - 1)
+    slot = series_id & mask
+    while ids[slot] != series_id and ids[slot] != np.uint64(0):
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(slot)
+
+
+@njit(cache=True)
+def _unknown(
+    ids: NDArray[np.uint64],
+    hours: NDArray[np.int32],
+    series_ids: NDArray[np.uint64],
+    now_ms: int,
+) -> NDArray[np.bool_]:
+    unknown = np.empty(len(series_ids), dtype=np.bool_)
+    for i in range(len(series_ids)):
+        slot = _find(ids, series_ids[i])
+        known = ids[slot] == series_ids[i] and hours[slot] >= _hour_of(series_ids[i], now_ms)
+        unknown[i] = not known
+    return unknown
+
+
+@njit(cache=True)
+def _add(
+    ids: NDArray[np.uint64],
+    hours: NDArray[np.int32],
+    series_ids: NDArray[np.uint64],
+    announced: NDArray[np.int32],
+) -> int:
+    """Add the ids and return how many were new; the table has room for all of them."""
+    n_new = 0
+    for i in range(len(series_ids)):
+        slot = _find(ids, series_ids[i])
+        n_new += ids[slot] == np.uint64(0)
+        ids[slot] = series_ids[i]
+        hours[slot] = announced[i]
+    return n_new

@@ -1,0 +1,199 @@
+"""What the window engine remembers of each series, and the compiled fold of samples into it."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from schemas.samples import STALE_MARKER_BITS
+
+# A predecessor older than this adds nothing to `increase`.
+LOOKBACK_MS = 300_000
+
+NO_WINDOW = np.int64(-(1 << 62))
+
+# One element of an array of the types below; inside compiled code its fields are attributes.
+Record = Any
+
+# One window of one series, as it is emitted.
+ROW = np.dtype(
+    [
+        ("window_ms", "<i8"),
+        ("series_id", "<u8"),
+        ("sum", "<f8"),
+        ("min", "<f8"),
+        ("max", "<f8"),
+        ("first", "<f8"),
+        ("last", "<f8"),
+        ("increase", "<f8"),
+        ("count", "<u4"),
+    ]
+)
+
+# A series: its newest sample, and the window that this sample is in. One array of records, not
+# one array a field: a sample then touches two cache lines, not ten.
+SLOT = np.dtype(
+    [
+        ("series_id", "<u8"),
+        ("newest_ms", "<i8"),
+        ("newest", "<f8"),  # newest value that is no stale marker
+        ("window_ms", "<i8"),  # start of the open window, or NO_WINDOW
+        ("sum", "<f8"),
+        ("min", "<f8"),
+        ("max", "<f8"),
+        ("first", "<f8"),
+        ("increase", "<f8"),
+        ("count", "<u4"),
+        ("running", "<u4"),  # 0 after a stale marker and before the first sample
+    ]
+)
+
+# Windows of a series that must be computed again: from first_ms through last_ms, both starts.
+STRETCH = np.dtype([("series_id", "<u8"), ("first_ms", "<i8"), ("last_ms", "<i8")])
+
+
+@njit(cache=True)
+def index_slots(index: NDArray[np.int32], slots: Any, n_slots: int) -> None:
+    """Enter the first n_slots slots into an index of -1s, whose length is a power of two."""
+    mask = np.uint64(len(index) - 1)
+    for slot in range(n_slots):
+        at = slots[slot].series_id & mask
+        while index[at] >= 0:
+            at = (at + np.uint64(1)) & mask
+        index[at] = slot
+
+
+@njit(inline="always")
+def _slot_of(
+    index: NDArray[np.int32], slots: Any, n_slots: int, series_id: np.uint64
+) -> tuple[int, int]:
+    """Return the series' slot, made if it has none, and the number of slots after that."""
+    mask = np.uint64(len(index) - 1)
+    at = series_id & mask
+    while index[at] >= 0:
+        if slots[index[at]].series_id == series_id:
+            return index[at], n_slots
+        at = (at + np.uint64(1)) & mask
+    index[at] = n_slots
+    slots[n_slots].series_id = series_id
+    slots[n_slots].newest_ms = NO_WINDOW
+    slots[n_slots].window_ms = NO_WINDOW
+    slots[n_slots].running = 0
+    return n_slots, n_slots + 1
+
+
+@njit(inline="always")
+def _floor(time_ms: int, width_ms: int) -> int:
+    # Python's floor: a time before 1970 belongs to the window on its left.
+    return time_ms // width_ms * width_ms
+
+
+@njit(inline="always")
+def _open_window(slot: Record, window_ms: int) -> None:
+    slot.window_ms = window_ms
+    slot.count = 0
+    slot.sum = 0.0
+    slot.increase = 0.0
+    slot.min = np.nan
+    slot.max = np.nan
+
+
+@njit(inline="always")
+def _move(slot: Record, row: Record) -> None:
+    """Copy a slot's window into a row and leave the slot without a window."""
+    row.window_ms = slot.window_ms
+    row.series_id = slot.series_id
+    row.count = slot.count
+    row.sum = slot.sum
+    row.min = slot.min
+    row.max = slot.max
+    row.first = slot.first
+    row.last = slot.newest
+    row.increase = slot.increase
+    slot.window_ms = NO_WINDOW
+
+
+@njit(inline="always")
+def _add(slot: Record, time_ms: int, value: float) -> None:
+    """Add a sample that is newer than all of its series to the slot's window."""
+    if slot.count == 0:
+        slot.first = value
+    slot.count += 1
+    slot.sum += value
+    # Written so that a NaN never replaces a number, and a number always a NaN.
+    if not slot.min <= value and value == value:  # noqa: PLR0124 - value is not NaN
+        slot.min = value
+    if not slot.max >= value and value == value:  # noqa: PLR0124
+        slot.max = value
+    if slot.running != 0 and time_ms - slot.newest_ms <= LOOKBACK_MS:
+        slot.increase += value - slot.newest if value >= slot.newest else value
+
+
+@njit(cache=True)
+def fold(
+    series_ids: NDArray[np.uint64],
+    times_ms: NDArray[np.int64],
+    value_bits: NDArray[np.uint64],
+    values: NDArray[np.float64],
+    width_ms: int,
+    closed_until_ms: int,
+    index: NDArray[np.int32],
+    slots: Any,
+    n_slots: int,
+    rows: Any,
+    n_rows: int,
+    stretches: Any,
+) -> tuple[int, int, int]:
+    """Fold samples, in order of arrival, into the slots; return n_slots, n_rows, n_stretches.
+
+    A sample newer than all of its series before goes into its window. Any other, and any in
+    a closed window, changes nothing but `newest` and is noted as a stretch of windows to
+    compute again: its own, and those of the samples up to 5 minutes later, whose `increase`
+    may start from it (of a closed window's later samples nothing is known any more, so all
+    5 minutes). The caller has made room for len(series_ids) more of each.
+    """
+    n_stretches = 0
+    for i in range(len(series_ids)):
+        at, n_slots = _slot_of(index, slots, n_slots, series_ids[i])
+        slot = slots[at]
+        time_ms = times_ms[i]
+        window_ms = _floor(time_ms, width_ms)
+        is_stale = value_bits[i] == STALE_MARKER_BITS
+        in_order = time_ms > slot.newest_ms
+        if not in_order or window_ms < closed_until_ms:
+            stretch = stretches[n_stretches]
+            stretch.series_id = series_ids[i]
+            stretch.first_ms = window_ms
+            reach_ms = time_ms + LOOKBACK_MS
+            if window_ms >= closed_until_ms:
+                reach_ms = min(reach_ms, slot.newest_ms)
+            stretch.last_ms = max(window_ms, _floor(reach_ms, width_ms))
+            n_stretches += 1
+        elif not is_stale:
+            if slot.window_ms != window_ms:
+                if slot.window_ms != NO_WINDOW:
+                    _move(slot, rows[n_rows])
+                    n_rows += 1
+                _open_window(slot, window_ms)
+            _add(slot, time_ms, values[i])
+        if time_ms >= slot.newest_ms:
+            slot.newest_ms = time_ms
+            slot.running = 0 if is_stale else 1
+            if not is_stale:
+                slot.newest = values[i]
+    return n_slots, n_rows, n_stretches
+
+
+@njit(cache=True)
+def close_slots(slots: Any, n_slots: int, closed_until_ms: int, rows: Any, n_rows: int) -> int:
+    """Move the windows that start before closed_until_ms into rows; return n_rows.
+
+    The caller has made room for n_slots more rows.
+    """
+    for at in range(n_slots):
+        slot = slots[at]
+        if slot.window_ms != NO_WINDOW and slot.window_ms < closed_until_ms:
+            _move(slot, rows[n_rows])
+            n_rows += 1
+    return n_rows

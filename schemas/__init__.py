@@ -1,0 +1,1 @@
+"""What the data is: record formats, topics, and the identity of a series."""

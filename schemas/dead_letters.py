@@ -1,0 +1,23 @@
+"""Record of topic `dead-letters`: a record that no stage could read, and why."""
+
+import msgspec
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A refused record as it came (base64 in JSON), with its place and the reason."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    record: bytes
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Encode as JSON."""
+    return msgspec.json.encode(letter)
+
+
+def decode_dead_letter(payload: bytes) -> DeadLetter:
+    """Decode JSON. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    return msgspec.json.decode(payload, type=DeadLetter)

@@ -1,0 +1,111 @@
+"""Remote write 1.0 from its wire bytes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.errors import MalformedBody
+from pipeline.hashing import series_id_of, tenant_hash
+from pipeline.remote_write import decode_write_request, labels_of
+from tests.strategies import labels
+from tests.vectors import remote_write as vector
+
+SEED = tenant_hash("default")
+
+
+def as_array(body: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(body, dtype=np.uint8)
+
+
+def test_the_committed_body_is_what_the_official_runtime_makes() -> None:
+    assert vector.write_request(vector.LABELS, vector.SAMPLES) == vector.FILE.read_bytes()
+
+
+def test_the_committed_body_decodes_to_its_series_and_samples() -> None:
+    body = as_array(vector.FILE.read_bytes())
+
+    request = decode_write_request(body, SEED)
+
+    assert [dict(labels_of(body, span)) for span in request.spans] == vector.LABELS
+    assert request.series_ids.tolist() == [series_id_of(SEED, of) for of in vector.LABELS]
+    assert request.sample_series.tolist() == [0, 0, 1, 2, 2]
+    flat = [sample for of_series in vector.SAMPLES for sample in of_series]
+    assert request.times_ms.tolist() == [time for time, _ in flat]
+    expected = np.array([value for _, value in flat])
+    assert request.values.view(np.uint64).tolist() == expected.view(np.uint64).tolist()
+
+
+finite_or_not = st.floats(allow_nan=True)
+points = st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), finite_or_not), max_size=5)
+
+
+@given(st.lists(st.tuples(labels, points), max_size=5))
+def test_agrees_with_the_official_runtime(
+    series: list[tuple[dict[str, str], list[tuple[int, float]]]],
+) -> None:
+    body = as_array(vector.write_request([of for of, _ in series], [p for _, p in series]))
+
+    request = decode_write_request(body, SEED)
+
+    assert request.series_ids.tolist() == [series_id_of(SEED, of) for of, _ in series]
+    flat = [(at, *point) for at, (_, of_series) in enumerate(series) for point in of_series]
+    assert request.sample_series.tolist() == [at for at, _, _ in flat]
+    assert request.times_ms.tolist() == [time for _, time, _ in flat]
+    np.testing.assert_array_equal(request.values, [value for _, _, value in flat])
+
+
+def test_order_of_labels_does_not_matter_and_empty_ones_do_not_count() -> None:
+    swapped = (
+        bytes.fromhex("0a1b")
+        + (b"\n\x06" + b"\n\x01b\x12\x01c")
+        + (b"\n\x0d" + b"\n\x08__name__\x12\x01a")
+        + (b"\n\x02" + b"\n\x00")
+    )
+    expected = series_id_of(SEED, {"__name__": "a", "b": "c"})
+
+    request = decode_write_request(as_array(swapped), SEED)
+
+    assert request.series_ids.tolist() == [expected]
+
+
+def test_unknown_fields_are_skipped_and_native_histograms_counted() -> None:
+    """Exemplars (3) and metadata (request field 3) are passed over, histograms (4) are told."""
+    inner = b"\x1a\x02ab" + b"\x22\x01z" + b"\x28\x05" + b"\x31" + bytes(8) + b"\x3d" + bytes(4)
+    body = b"\x1a\x01m" + b"\x0a" + bytes([len(inner)]) + inner
+
+    request = decode_write_request(as_array(body), SEED)
+
+    assert (len(request.series_ids), len(request.values), request.n_histograms) == (1, 0, 1)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 255))
+def test_a_damaged_body_is_refused_or_decoded_never_more(at: int, byte: int) -> None:
+    body = bytearray(vector.FILE.read_bytes())
+    body[at % len(body)] = byte
+    for cut in (len(body), at % len(body)):
+        try:
+            request = decode_write_request(as_array(bytes(body[:cut])), SEED)
+        except MalformedBody:
+            continue
+        assert len(request.sample_series) == len(request.times_ms) <= cut // 2
+        for span in request.spans:
+            for name, value in labels_or_nothing(as_array(bytes(body[:cut])), span):
+                assert len(name) + len(value) <= cut
+
+
+def labels_or_nothing(body: NDArray[np.uint8], span: NDArray[np.int64]) -> list[tuple[str, str]]:
+    try:
+        return labels_of(body, span)
+    except UnicodeDecodeError:
+        return []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x0a", b"\x0a\xff", b"\x0a\x05abc", b"\x0a\x02\x0a\x05", b"\xff" * 11, b"\x0f"],
+)
+def test_a_broken_body_says_where(body: bytes) -> None:
+    with pytest.raises(MalformedBody, match="broken near byte"):
+        decode_write_request(as_array(body), SEED)

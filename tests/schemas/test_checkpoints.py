@@ -1,0 +1,59 @@
+"""Checkpoints in chunks."""
+
+import os
+
+import msgspec
+import pytest
+
+from schemas.checkpoints import (
+    MAX_CHUNK_BYTES,
+    Checkpoint,
+    TenantState,
+    decode_chunk,
+    encode_checkpoint,
+    newest_checkpoint,
+)
+from schemas.errors import InvalidRecord, UnknownVersion
+
+
+def make(next_offset: int, size: int = 10) -> Checkpoint:
+    state = TenantState("t", 30, 1, 2, 3, os.urandom(size), b"rows", b"dirty")
+    return Checkpoint(next_offset, 60_000, [state])
+
+
+def test_a_large_checkpoint_is_put_together_again() -> None:
+    checkpoint = make(5, 2 * MAX_CHUNK_BYTES)
+
+    records = encode_checkpoint(3, 8, checkpoint)
+
+    assert len(records) == 3
+    assert {key for key, _ in records} == {f"window/3/0/{at}".encode() for at in range(3)}
+    chunks = [decode_chunk(value) for _, value in reversed(records)]
+    assert newest_checkpoint(chunks) == (8, checkpoint)
+
+
+def test_an_unfinished_checkpoint_leaves_the_one_before() -> None:
+    """A kill between two chunks must not cost the state."""
+    old, new = encode_checkpoint(0, 1, make(5)), encode_checkpoint(0, 2, make(9, MAX_CHUNK_BYTES))
+    compacted = dict(old) | dict(new[:1])
+
+    found = newest_checkpoint(decode_chunk(value) for value in compacted.values())
+
+    assert found is not None
+    assert found[0] == 1
+    assert found[1].next_offset == 5
+
+
+def test_no_chunks_are_no_checkpoint() -> None:
+    assert newest_checkpoint([]) is None
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(UnknownVersion, match="version 99"):
+        decode_chunk(msgspec.msgpack.encode([99, 0, 0, 0, 1, b""]))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", msgspec.msgpack.encode([]), b"\x05"])
+def test_noise_is_refused(payload: bytes) -> None:
+    with pytest.raises(InvalidRecord):
+        decode_chunk(payload)

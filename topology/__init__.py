@@ -1,0 +1,1 @@
+"""Where it runs: Kafka, Faust, HTTP, ClickHouse, the clock and the settings."""

@@ -1,0 +1,63 @@
+"""Follows the compacted topic `config`, so that every process knows tenants and keys."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.topics import Topic
+from topology.keys import KeyRing
+from topology.runtime import Context
+
+
+class ConfigFeed:
+    """A key ring that is kept current; after `start` it holds all that stands in the topic."""
+
+    def __init__(self, context: Context) -> None:
+        self.ring = KeyRing()
+        self._context = context
+        self._partition = TopicPartition(context.settings.topic(Topic.CONFIG), 0)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=context.settings.kafka_bootstrap, enable_auto_commit=False
+        )
+        self._follower: asyncio.Task[None] | None = None
+        self._on_change: Callable[[], None] = lambda: None
+
+    async def start(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """Read the topic to its end, then go on following it in the background.
+
+        on_change is called after records have been applied, first during this call if any.
+        """
+        self._on_change = on_change
+        await self._consumer.start()
+        self._consumer.assign([self._partition])
+        await self._consumer.seek_to_beginning(self._partition)
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        while await self._consumer.position(self._partition) < end:
+            await self._apply_next()
+        self._follower = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+        await self._consumer.stop()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._apply_next()
+            except KafkaError as error:
+                # aiokafka reconnects by itself; the ring stays as it was meanwhile.
+                self._context.log.warning("config feed", error=str(error))
+                await asyncio.sleep(1)
+
+    async def _apply_next(self) -> None:
+        batches = await self._consumer.getmany(timeout_ms=500)
+        records = batches.get(self._partition, [])
+        for record in records:
+            self.ring.apply(record.key or b"", record.value)
+        if records:
+            self._on_change()

@@ -1,0 +1,1 @@
+"""The edge: HTTP in, records of samples and series out."""

@@ -1,0 +1,230 @@
+"""Routes of the edge: keys, bodies and their limits, and an honest answer to each request."""
+
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from pipeline.errors import MalformedBody
+from topology.clock import now_ms
+from topology.edge.intake import BodyTooLarge, Decoder, Intake, summarize
+from topology.edge.publisher import Publisher, Unavailable
+from topology.keys import KeyRing, Tenant, key_of_request
+from topology.runtime import Context
+
+_ERRORS_SHOWN = 1000
+_RETRY_AFTER_S = "2"
+_REMOTE_WRITE_2 = "io.prometheus.write.v2"
+
+
+class Refused(Exception):
+    """The request is answered with a status and words for the sender."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Edge:
+    """HTTP handlers of the edge."""
+
+    def __init__(
+        self, context: Context, ring: KeyRing, decoder: Decoder, publisher: Publisher
+    ) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._ring = ring
+        self._decoder = decoder
+        self._publisher = publisher
+        self._in_flight_bytes = 0
+
+    def routes(self) -> list[Route]:
+        """Return the routes for Context.serve."""
+        return [
+            self._route("/api/v1/ingest", "POST", self._ingest_json),
+            self._route("/functions/v1/ingest", "POST", self._ingest_json),
+            self._route("/api/v1/ingest", "GET", self._status),
+            self._route("/functions/v1/ingest", "GET", self._status),
+            self._route("/api/v1/write", "POST", self._remote_write),
+        ]
+
+    def _route(
+        self, path: str, method: str, handle: Callable[[Request, Tenant], Awaitable[Response]]
+    ) -> Route:
+        async def endpoint(request: Request) -> Response:
+            started_s = time.perf_counter()
+            response = await self._answer(request, handle)
+            code = str(response.status_code)
+            elapsed_s = time.perf_counter() - started_s
+            self._context.metrics.http_request.labels(path, code).observe(elapsed_s)
+            return response
+
+        return Route(path, endpoint, methods=[method])
+
+    async def _answer(
+        self, request: Request, handle: Callable[[Request, Tenant], Awaitable[Response]]
+    ) -> Response:
+        scope = "read" if request.method in {"GET", "HEAD"} else "write"
+        try:
+            return await handle(request, self._authorize(request, scope))
+        except Refused as refused:
+            return _error(refused.status, str(refused))
+        except MalformedBody as error:
+            return _error(HTTPStatus.BAD_REQUEST, str(error))
+        except BodyTooLarge as error:
+            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except Unavailable as error:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except ClientDisconnect:
+            return Response(status_code=499)
+
+    def _authorize(self, request: Request, scope: str) -> Tenant:
+        key_text = key_of_request(request.headers)
+        if key_text is None:
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED,
+                "no API key: send 'Authorization: Bearer KEY' (or Basic with the key as password)",
+            )
+        access = self._ring.lookup(key_text)
+        if access is None:
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unknown API key")
+        # A key that may only write can still ask whether its endpoint is there.
+        if scope not in access.scopes and not (scope == "read" and "write" in access.scopes):
+            raise Refused(HTTPStatus.FORBIDDEN, f"this API key lacks the scope {scope!r}")
+        return access.tenant
+
+    async def _status(self, _: Request, tenant: Tenant) -> Response:
+        return JSONResponse({"status": "ok", "tenant": tenant.name, "tier": tenant.tier})
+
+    async def _ingest_json(self, request: Request, tenant: Tenant) -> Response:
+        async with _Body(self, request) as body:
+            plain = _decompress(
+                body, request.headers.get("content-encoding", ""), self._settings.max_decoded_bytes
+            )
+            intake = self._decoder.read_json(plain, tenant, now_ms())
+            await self._publish(intake, "json")
+        rejections = intake.rejections
+        answer: dict[str, object] = {
+            "accepted": len(intake.series_ids),
+            "rejected": len(rejections),
+            "errors": [
+                {"index": one.index, "reason": one.reason, "message": one.message}
+                for one in rejections[:_ERRORS_SHOWN]
+            ],
+        }
+        if len(rejections) > _ERRORS_SHOWN:
+            answer["errors_omitted"] = len(rejections) - _ERRORS_SHOWN
+        all_refused = bool(rejections) and not len(intake.series_ids)
+        return JSONResponse(answer, status_code=400 if all_refused else 200)
+
+    async def _remote_write(self, request: Request, tenant: Tenant) -> Response:
+        encoding = request.headers.get("content-encoding", "snappy")
+        if encoding != "snappy":
+            message = f"Content-Encoding {encoding!r}: remote write is taken as a snappy block"
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
+        if _REMOTE_WRITE_2 in request.headers.get("content-type", ""):
+            message = "remote write 2.0 is not taken; send prometheus.WriteRequest (1.0)"
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
+        async with _Body(self, request) as body:
+            intake = self._decoder.read_remote_write(body, tenant, now_ms())
+            await self._publish(intake, "remote_write")
+        if intake.rejections:
+            n_samples = len(intake.series_ids) + len(intake.rejections)
+            return PlainTextResponse(summarize(intake.rejections, n_samples), status_code=400)
+        return Response(status_code=204)
+
+    async def _publish(self, intake: Intake, protocol: str) -> None:
+        """Publish what is good, then count: what a client is to send again counts only once."""
+        metrics, tenant = self._context.metrics, intake.tenant.name
+        if len(intake.series_ids):
+            await self._publisher.publish(intake)
+            metrics.samples_accepted.labels(tenant, protocol).inc(len(intake.series_ids))
+        for reason, count in intake.rejected_by_reason().items():
+            metrics.samples_rejected.labels(tenant, reason).inc(count)
+        if intake.rejections:
+            self._context.log.debug(
+                "samples refused", tenant=tenant, first=intake.rejections[0].message
+            )
+
+    def hold(self, size: int) -> None:
+        """Take so many bytes of the in-flight budget. Raises Refused where it is used up."""
+        if self._in_flight_bytes + size > self._settings.in_flight_bytes:
+            message = (
+                f"{self._in_flight_bytes} bytes of requests are waiting for the broker, at most "
+                f"{self._settings.in_flight_bytes} (in_flight_bytes)"
+            )
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, message)
+        self._in_flight_bytes += size
+
+    def release(self, size: int) -> None:
+        """Give back bytes of the in-flight budget."""
+        self._in_flight_bytes -= size
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest body as received."""
+        return self._settings.max_body_bytes
+
+
+class _Body:
+    """Reads a request's body within the limits and holds its bytes until the request is done."""
+
+    def __init__(self, edge: Edge, request: Request) -> None:
+        self._edge = edge
+        self._request = request
+        self._held = 0
+
+    async def __aenter__(self) -> bytes:
+        self._check(int(self._request.headers.get("content-length") or 0))
+        chunks: list[bytes] = []
+        try:
+            async for chunk in self._request.stream():
+                self._check(self._held + len(chunk))
+                self._edge.hold(len(chunk))
+                self._held += len(chunk)
+                chunks.append(chunk)
+        except BaseException:
+            self._edge.release(self._held)
+            raise
+        return b"".join(chunks)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._edge.release(self._held)
+
+    def _check(self, size: int) -> None:
+        if size > self._edge.max_body_bytes:
+            raise BodyTooLarge(
+                f"body of {size} bytes: at most {self._edge.max_body_bytes} (max_body_bytes)"
+            )
+
+
+def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Encoding {encoding!r}: gzip or none"
+        )
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflate.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise MalformedBody(f"not gzip: {error}") from None
+    if len(plain) > max_bytes:
+        raise BodyTooLarge(f"body over {max_bytes} bytes after decompression (max_decoded_bytes)")
+    if not inflate.eof:
+        raise MalformedBody("not gzip: it ends early")
+    return plain
+
+
+def _error(status: HTTPStatus, message: str) -> Response:
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _RETRY_AFTER_S
+    return JSONResponse({"error": message}, status_code=status, headers=headers)

@@ -1,0 +1,174 @@
+"""From a request's body to what is published of it and what is refused."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cramjam
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.admission import Limits, Reason, Rejection, find_fault, refuse_times
+from pipeline.errors import MalformedBody
+from pipeline.hashing import tenant_hash
+from pipeline.json_ingest import decode_points
+from pipeline.json_series import JsonSeries, announcement_of_point
+from pipeline.known_series import KnownSeries
+from pipeline.remote_write import WriteRequest, decode_write_request, labels_of
+from pipeline.wire import read_varint
+from schemas.series import Announcement
+from topology.keys import Tenant
+from topology.settings import Settings
+
+_DAY_MS = 86_400_000
+
+
+class BodyTooLarge(Exception):
+    """The body exceeds a limit; the text names it."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """What one request gives.
+
+    series_ids: uint64 (n,). times_ms: int64 (n,). values: float64 (n,), of the good samples.
+    announcements: series to announce before the samples are acknowledged.
+    """
+
+    tenant: Tenant
+    series_ids: NDArray[np.uint64]
+    times_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
+    announcements: list[Announcement] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+    def rejected_by_reason(self) -> Counter[str]:
+        """Count the refused samples by reason."""
+        return Counter(str(rejection.reason) for rejection in self.rejections)
+
+
+class Decoder:
+    """Reads bodies of all tenants; remembers which series have been announced."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.known = KnownSeries(settings.max_series)
+        self._seeds: dict[str, np.uint64] = {}
+        self._json_series: dict[str, JsonSeries] = {}
+
+    def read_remote_write(self, compressed: bytes, tenant: Tenant, now_ms: int) -> Intake:
+        """Read a remote write 1.0 body, snappy block. Raises MalformedBody, BodyTooLarge."""
+        body = np.frombuffer(self._unsnap(compressed), dtype=np.uint8)
+        request = decode_write_request(body, self._seed(tenant))
+        limits = self._limits(tenant)
+        announcements, faults = self._meet_series(body, request, limits, now_ms)
+        good, rejections = refuse_times(request.times_ms, now_ms, limits)
+        for at in range(min(len(rejections), 10)):
+            rejections[at] = _with_series(rejections[at], body, request)
+        for series, (reason, text) in faults.items():
+            refused = np.flatnonzero((request.sample_series == series) & good)
+            good[refused] = False
+            rejections += [Rejection(index, reason, text) for index in refused.tolist()]
+        if request.n_histograms:
+            text = "native histograms are not taken; send classic buckets"
+            rejections += [
+                Rejection(len(good) + at, Reason.NATIVE_HISTOGRAM, text)
+                for at in range(request.n_histograms)
+            ]
+        ids = request.series_ids[request.sample_series]
+        if rejections:
+            columns = (ids[good], request.times_ms[good], request.values[good])
+            return Intake(tenant, *columns, announcements, rejections)
+        return Intake(tenant, ids, request.times_ms, request.values, announcements)
+
+    def read_json(self, body: bytes, tenant: Tenant, now_ms: int) -> Intake:
+        """Read a JSON body. Raises MalformedBody."""
+        limits = self._limits(tenant)
+        batch = decode_points(body, now_ms)
+        series = self._json_series.get(tenant.name)
+        if series is None:
+            series = JsonSeries(self._seed(tenant), self._settings.max_series // 10 + 1)
+            self._json_series[tenant.name] = series
+        ids, rejections = series.resolve(batch.points, batch.indexes, limits)
+        in_time, refused = refuse_times(batch.times_ms, now_ms, limits)
+        good = in_time & (ids != 0)
+        rejections = batch.rejections + rejections
+        rejections += [
+            Rejection(int(batch.indexes[one.index]), one.reason, one.message)
+            for one in refused
+            if ids[one.index]
+        ]
+        rejections.sort(key=lambda rejection: rejection.index)
+        unknown = np.flatnonzero(good)[self.known.unknown(ids[good], now_ms)]
+        # One announcement a series: the last of its points that came.
+        newest = {int(ids[at]): batch.points[at] for at in unknown.tolist()}
+        announcements = [announcement_of_point(*item) for item in newest.items()]
+        return Intake(
+            tenant, ids[good], batch.times_ms[good], batch.values[good], announcements, rejections
+        )
+
+    def _meet_series(
+        self, body: NDArray[np.uint8], request: WriteRequest, limits: Limits, now_ms: int
+    ) -> tuple[list[Announcement], dict[int, tuple[Reason, str]]]:
+        """Return announcements of the unknown series that are sound, and faults of the others."""
+        announcements: list[Announcement] = []
+        faults: dict[int, tuple[Reason, str]] = {}
+        for series in np.flatnonzero(self.known.unknown(request.series_ids, now_ms)).tolist():
+            try:
+                labels = labels_of(body, request.spans[series])
+            except UnicodeDecodeError:
+                faults[series] = Reason.BAD_LABELS, "a label's name or value is not UTF-8"
+                continue
+            fault = find_fault(labels, limits)
+            if fault is not None:
+                faults[series] = fault
+                continue
+            announcements.append(Announcement(int(request.series_ids[series]), dict(labels)))
+        return announcements, faults
+
+    def _unsnap(self, compressed: bytes) -> bytes:
+        head = np.frombuffer(compressed[:10], dtype=np.uint8)
+        length, after = read_varint(head, 0, len(head))
+        if after < 0:
+            raise MalformedBody("not a snappy block: its length is missing")
+        if length > self._settings.max_decoded_bytes:
+            raise BodyTooLarge(
+                f"body of {length} bytes after decompression: at most "
+                f"{self._settings.max_decoded_bytes} (max_decoded_bytes)"
+            )
+        try:
+            return bytes(cramjam.snappy.decompress_raw(compressed))
+        except cramjam.DecompressionError as error:
+            raise MalformedBody(f"not a snappy block: {error}") from None
+
+    def _seed(self, tenant: Tenant) -> np.uint64:
+        seed = self._seeds.get(tenant.name)
+        if seed is None:
+            seed = self._seeds[tenant.name] = tenant_hash(tenant.name)
+        return seed
+
+    def _limits(self, tenant: Tenant) -> Limits:
+        return Limits(
+            self._settings.max_labels,
+            self._settings.max_label_bytes,
+            self._settings.max_future_s * 1000,
+            tenant.retention_days * _DAY_MS,
+        )
+
+
+def summarize(rejections: Sequence[Rejection], n_samples: int) -> str:
+    """Say in a few lines how many samples were refused and why, with the first as examples."""
+    counts = Counter(str(rejection.reason) for rejection in rejections)
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+    examples = "\n".join(f"sample {one.index}: {one.message}" for one in rejections[:5])
+    return f"{len(rejections)} of {n_samples} samples refused ({reasons})\n{examples}\n"
+
+
+def _with_series(rejection: Rejection, body: NDArray[np.uint8], request: WriteRequest) -> Rejection:
+    """Name the series in the message, so that its sender can be found."""
+    try:
+        labels = dict(labels_of(body, request.spans[request.sample_series[rejection.index]]))
+    except UnicodeDecodeError:
+        return rejection
+    metric = labels.pop("__name__", "")
+    return Rejection(rejection.index, rejection.reason, f"{metric}{labels}: {rejection.message}")

@@ -1,0 +1,38 @@
+"""The edge role: starts its parts in order and stops them in the reverse."""
+
+import asyncio
+
+from topology.config_feed import ConfigFeed
+from topology.edge.http import Edge
+from topology.edge.intake import Decoder
+from topology.edge.publisher import Publisher
+from topology.producer import make_producer
+from topology.runtime import Context
+from topology.topics import ensure_topics
+
+
+async def edge(context: Context) -> None:
+    """Take samples in by HTTP until the context says stop."""
+    health = context.health
+    health.set("tenants", "no tenant known yet: the store role publishes the first one")
+    feed = ConfigFeed(context)
+    producer = make_producer(context.settings)
+    decoder = Decoder(context.settings)
+    publisher = Publisher(context, producer, decoder.known)
+    await context.serve(Edge(context, feed.ring, decoder, publisher).routes())
+    await ensure_topics(context.settings)
+    await producer.start()
+    tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(publisher.run_ticks())]
+    try:
+        await feed.start(on_change=lambda: health.set("tenants", None))
+        health.set("start", None)
+        await context.stopping.wait()
+    finally:
+        await context.stop_serving()
+        await publisher.drain()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await feed.stop()
+        # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
+        await asyncio.wait_for(producer.stop(), 3)

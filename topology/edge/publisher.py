@@ -1,0 +1,250 @@
+"""Gathers requests for a few milliseconds and publishes them as one record per partition."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from pipeline.known_series import KnownSeries
+from pipeline.routing import split_by_partition
+from schemas.samples import MAX_BYTES_PER_SAMPLE, SampleBlock, encode_samples, tick
+from schemas.series import Announcement, encode_series, series_block
+from schemas.topics import Topic, partition_of
+from topology.clock import now_ms
+from topology.edge.intake import Intake
+from topology.keys import Tenant
+from topology.producer import ACK_TIMEOUT_S, MAX_RECORD_BYTES
+from topology.runtime import Context
+
+MAX_SAMPLES_PER_RECORD = (MAX_RECORD_BYTES - 1024) // (MAX_BYTES_PER_SAMPLE + 1)
+_SERIES_PER_RECORD = 500
+_FLUSHES_IN_FLIGHT = 2
+_FLUSH_AT_SAMPLES = 100_000
+_TICK_S = 2.0
+# So long without an acknowledgement, and requests are refused at once instead of waiting.
+_STALLED_S = 5.0
+
+
+class Unavailable(Exception):
+    """The broker does not acknowledge; the client should come back."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    intake: Intake
+    done: asyncio.Future[None]
+
+
+class Publisher:
+    """Publishes intakes; `publish` returns when the broker has acknowledged all of one."""
+
+    def __init__(self, context: Context, producer: AIOKafkaProducer, known: KnownSeries) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._producer = producer
+        self._known = known
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(_FLUSHES_IN_FLIGHT)
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._last_ack_s = asyncio.get_running_loop().time()
+
+    async def publish(self, intake: Intake) -> None:
+        """Publish one request's samples and new series. Raises Unavailable."""
+        loop = asyncio.get_running_loop()
+        if self.stalled_s() > _STALLED_S:
+            raise Unavailable(f"the broker has not acknowledged for {self.stalled_s():.0f} s")
+        waiting = _Waiting(intake, loop.create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        try:
+            await asyncio.wait_for(asyncio.shield(waiting.done), ACK_TIMEOUT_S)
+        except TimeoutError:
+            # What is not yet handed over is taken back; of the rest the outcome is unknown.
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            raise Unavailable(
+                f"the broker did not acknowledge within {ACK_TIMEOUT_S:.0f} s"
+            ) from None
+
+    def stalled_s(self) -> float:
+        """Return seconds since the last acknowledgement; ticks keep it small."""
+        return asyncio.get_running_loop().time() - self._last_ack_s
+
+    async def run(self) -> None:
+        """Flush what is waiting, until cancelled."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(self._settings.flush_ms / 1000)
+            await self._slots.acquire()
+            batch = self._take_batch()
+            flush = asyncio.create_task(self._flush(batch))
+            self._flushes.add(flush)
+            flush.add_done_callback(self._end_flush)
+
+    async def drain(self) -> None:
+        """Wait until all that was handed in is answered."""
+        while self._waiting or self._flushes:
+            await asyncio.sleep(0.01)
+
+    async def run_ticks(self) -> None:
+        """Tell every partition the time, every two seconds, and the health what came of it."""
+        topic = self._settings.topic(Topic.SAMPLES)
+        while True:
+            record = encode_samples([tick(now_ms())])
+            sends = [
+                self._send(topic, record, partition)
+                for partition in range(self._settings.partitions)
+            ]
+            try:
+                await asyncio.wait_for(asyncio.gather(*sends), _STALLED_S)
+                self._context.health.set("broker", None)
+            except (TimeoutError, KafkaError) as error:
+                address = self._settings.kafka_bootstrap
+                self._context.health.set("broker", f"{address} does not acknowledge: {error!r}")
+            self._check_producer()
+            await asyncio.sleep(_TICK_S)
+
+    def _take_batch(self) -> list[_Waiting]:
+        n_samples, n_requests = 0, 0
+        for waiting in self._waiting:
+            n_samples += len(waiting.intake.series_ids)
+            n_requests += 1
+            if n_samples >= _FLUSH_AT_SAMPLES:
+                break
+        batch, self._waiting = self._waiting[:n_requests], self._waiting[n_requests:]
+        if not self._waiting:
+            self._wake.clear()
+        return batch
+
+    async def _flush(self, batch: list[_Waiting]) -> None:
+        error: Exception | None = None
+        started_s = asyncio.get_running_loop().time()
+        try:
+            await self._send_all([waiting.intake for waiting in batch])
+            ended_s = asyncio.get_running_loop().time()
+            self._context.metrics.kafka_produce.observe(ended_s - started_s)
+        except KafkaError as refused:
+            error = Unavailable(f"the broker refused: {refused!r}")
+        finally:
+            self._slots.release()
+        for waiting in batch:
+            if waiting.done.done():
+                continue
+            if error is None:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(error)
+
+    def _end_flush(self, flush: asyncio.Task[None]) -> None:
+        self._flushes.discard(flush)
+        if not flush.cancelled() and (bug := flush.exception()) is not None:
+            self._context.fail(f"flush: {bug!r}")
+
+    async def _send_all(self, intakes: list[Intake]) -> None:
+        received_ms = now_ms()
+        by_tenant: dict[str, list[Intake]] = {}
+        for intake in intakes:
+            by_tenant.setdefault(intake.tenant.name, []).append(intake)
+        series: list[tuple[int, bytes]] = []
+        blocks: list[list[SampleBlock]] = [[] for _ in range(self._settings.partitions)]
+        for same_tenant in by_tenant.values():
+            series += self._series_records(same_tenant, received_ms)
+            for partition, block in self._sample_blocks(same_tenant, received_ms):
+                blocks[partition].append(block)
+        names = self._settings.topic(Topic.SERIES), self._settings.topic(Topic.SAMPLES)
+        sends = [self._send(names[0], record, partition) for partition, record in series]
+        sends += [
+            self._send(names[1], record, partition)
+            for partition, of_partition in enumerate(blocks)
+            for record in _records(of_partition)
+        ]
+        await asyncio.gather(*sends)
+        for intake in intakes:
+            announced = [one.series_id for one in intake.announcements]
+            self._known.add(np.array(announced, dtype=np.uint64), received_ms)
+
+    def _sample_blocks(
+        self, intakes: list[Intake], received_ms: int
+    ) -> Iterable[tuple[int, SampleBlock]]:
+        columns = (
+            np.concatenate([intake.series_ids for intake in intakes]),
+            np.concatenate([intake.times_ms for intake in intakes]),
+            np.concatenate([intake.values for intake in intakes]),
+        )
+        tenant = intakes[0].tenant
+        split = split_by_partition(*columns, self._settings.partitions)
+        for partition, (ids, times_ms, values) in enumerate(split):
+            for at in range(0, len(ids), MAX_SAMPLES_PER_RECORD):
+                cut = slice(at, at + MAX_SAMPLES_PER_RECORD)
+                yield (
+                    partition,
+                    SampleBlock(
+                        tenant.name,
+                        received_ms,
+                        tenant.retention_days,
+                        ids[cut],
+                        times_ms[cut],
+                        values[cut],
+                    ),
+                )
+
+    def _series_records(
+        self, intakes: list[Intake], received_ms: int
+    ) -> Iterable[tuple[int, bytes]]:
+        unique = {one.series_id: one for intake in intakes for one in intake.announcements}
+        if not unique:
+            return
+        ids = np.array(list(unique), dtype=np.uint64)
+        partitions = partition_of(ids, self._settings.partitions)
+        series = list(unique.values())
+        for partition in np.unique(partitions).tolist():
+            chosen = [series[at] for at in np.flatnonzero(partitions == partition).tolist()]
+            for at in range(0, len(chosen), _SERIES_PER_RECORD):
+                some = chosen[at : at + _SERIES_PER_RECORD]
+                for record in _series_records_that_fit(intakes[0].tenant, received_ms, some):
+                    yield partition, record
+
+    async def _send(self, topic: str, record: bytes, partition: int) -> None:
+        acknowledged = await self._producer.send(topic, record, partition=partition)
+        await acknowledged
+        self._last_ack_s = asyncio.get_running_loop().time()
+
+    def _check_producer(self) -> None:
+        # aiokafka's sender task ends for good on an error that it does not expect (its issue
+        # 1017); only a new producer helps, so the role leaves and is started again.
+        sender = self._producer._sender.sender_task  # noqa: SLF001 - not public
+        if sender is not None and sender.done():
+            self._context.fail("the producer's sender task has ended")
+
+
+def _records(blocks: list[SampleBlock]) -> list[bytes]:
+    """Encode blocks into as few records as the size limit allows."""
+    records: list[bytes] = []
+    group: list[SampleBlock] = []
+    n_samples = 0
+    for block in blocks:
+        if group and n_samples + len(block) > MAX_SAMPLES_PER_RECORD:
+            records.append(encode_samples(group))
+            group, n_samples = [], 0
+        group.append(block)
+        n_samples += len(block)
+    return [*records, encode_samples(group)] if group else records
+
+
+def _series_records_that_fit(
+    tenant: Tenant, received_ms: int, series: list[Announcement]
+) -> list[bytes]:
+    """Encode announcements, halved until each record is below the size limit."""
+    block = series_block(tenant.name, received_ms, tenant.retention_days, series)
+    record = encode_series([block])
+    if len(record) <= MAX_RECORD_BYTES or len(series) == 1:
+        return [record]
+    half = len(series) // 2
+    return [
+        *_series_records_that_fit(tenant, received_ms, series[:half]),
+        *_series_records_that_fit(tenant, received_ms, series[half:]),
+    ]

@@ -1,0 +1,112 @@
+"""The pipeline's own metrics, as Prometheus scrapes them from each role's /metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """All metric families over one registry; a role records those of its own parts."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.samples_accepted = Counter(
+            "observai_samples_accepted_total",
+            "Samples acknowledged to clients.",
+            ["tenant", "protocol"],
+            registry=registry,
+        )
+        self.samples_rejected = Counter(
+            "observai_samples_rejected_total",
+            "Samples refused, by reason.",
+            ["tenant", "reason"],
+            registry=registry,
+        )
+        self.samples_stored = Counter(
+            "observai_samples_stored_total",
+            "Sample rows written to the store, repeats after a restart included.",
+            registry=registry,
+        )
+        self.records_dead_lettered = Counter(
+            "observai_records_dead_lettered_total",
+            "Records that no stage could read.",
+            ["topic", "reason"],
+            registry=registry,
+        )
+        self.stage_lag = Gauge(
+            "observai_stage_lag_seconds",
+            "Age by receive time of the oldest record that the stage has not done.",
+            ["stage", "partition"],
+            registry=registry,
+        )
+        self.watermark_lag = Gauge(
+            "observai_watermark_lag_seconds",
+            "How far the slowest tenant's watermark is behind the newest receive time.",
+            ["partition"],
+            registry=registry,
+        )
+        self.late_samples = Counter(
+            "observai_late_samples_total",
+            "Samples that came out of order or after their window had closed.",
+            registry=registry,
+        )
+        self.windows_closed = Counter(
+            "observai_windows_closed_total",
+            "Rows of closed windows, by width.",
+            ["width"],
+            registry=registry,
+        )
+        self.windows_recomputed = Counter(
+            "observai_windows_recomputed_total",
+            "Rows of windows computed again from stored samples.",
+            registry=registry,
+        )
+        self.kafka_produce = Histogram(
+            "observai_kafka_produce_seconds",
+            "From handing records to the producer to the broker's acknowledgement.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.store_insert = Histogram(
+            "observai_store_insert_seconds",
+            "One insert into the store.",
+            ["table"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.store_oldest_day_overdue = Gauge(
+            "observai_store_oldest_day_overdue",
+            "1 where rows past their retention are still stored.",
+            registry=registry,
+        )
+        self.http_request = Histogram(
+            "observai_http_request_seconds",
+            "Requests served, by route and status.",
+            ["path", "code"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.partition_stopped = Gauge(
+            "observai_partition_stopped",
+            "1 where a partition stands still at a record of an unknown format version.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.checkpoint_bytes = Gauge(
+            "observai_checkpoint_bytes",
+            "Size of the newest checkpoint.",
+            ["partition"],
+            registry=registry,
+        )
+        self.held_records = Gauge(
+            "observai_held_records",
+            "Records read and not yet acknowledged to Kafka.",
+            ["partition"],
+            registry=registry,
+        )

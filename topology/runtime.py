@@ -1,0 +1,181 @@
+"""What every role has in common: logs, signals, health, its HTTP server and its parent."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvicorn
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from topology.logs import configure_logs
+from topology.metrics import Metrics
+from topology.settings import Settings
+
+# Names the supervisor's process; the role leaves when that is gone.
+PARENT_ENV = "OBSERVAI_PARENT_PID"
+STOP_DEADLINE_S = 9.0
+_PARENT_CHECK_S = 0.5
+
+
+class Health:
+    """Reasons why a role is not ready, by part; ready when there is none."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str | None] = {"start": "starting"}
+
+    def set(self, part: str, reason: str | None) -> None:
+        """Say that a part is ready (None) or why not."""
+        self._reasons[part] = reason
+
+    def reasons(self) -> dict[str, str]:
+        """Return the parts that are not ready and why."""
+        return {part: reason for part, reason in self._reasons.items() if reason is not None}
+
+
+@dataclass
+class Context:
+    """What a role is given: its settings, metrics, health, log, and the event that ends it."""
+
+    role: str
+    settings: Settings
+    metrics: Metrics
+    health: Health
+    log: structlog.stdlib.BoundLogger
+    stopping: asyncio.Event
+    failed: str | None = None
+    _servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = field(default_factory=list)
+
+    def fail(self, reason: str) -> None:
+        """End the role with exit code 1: something that only a restart can mend."""
+        self.failed = self.failed or reason
+        self.stopping.set()
+        _exit_after(STOP_DEADLINE_S)
+
+    async def serve(self, routes: Sequence[BaseRoute] = ()) -> None:
+        """Serve the routes and the health endpoints on the role's port until the role ends."""
+        app = Starlette(routes=[*routes, *self._health_routes()])
+        config = uvicorn.Config(
+            app,
+            host=self.settings.host,
+            port=self.settings.role_port(self.role),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=None,
+            ws="none",
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            if task.done():
+                raise OSError(f"cannot listen on {config.host}:{config.port}: is the port in use?")
+            await asyncio.sleep(0.01)
+        self._servers.append((server, task))
+
+    async def stop_serving(self) -> None:
+        """Stop accepting, let running requests end, then return."""
+        for server, task in self._servers:
+            server.should_exit = True
+            await task
+        self._servers.clear()
+
+    def _health_routes(self) -> list[Route]:
+        async def livez(_: Request) -> Response:
+            return PlainTextResponse("ok\n")
+
+        async def readyz(_: Request) -> Response:
+            reasons = self.health.reasons()
+            status = "not ready" if reasons else "ready"
+            body = {"status": status, "role": self.role, "reasons": reasons}
+            return JSONResponse(body, status_code=503 if reasons else 200)
+
+        async def metrics(_: Request) -> Response:
+            exposition = generate_latest(self.metrics.registry)
+            return Response(exposition, media_type=CONTENT_TYPE_LATEST)
+
+        return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the role."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:
+    """Run a role until a signal, the end of its parent or a failure; return the exit code."""
+    log = configure_logs(role, settings.data_dir / "logs", settings.log_level)
+    _leave_with_parent()
+    return uvloop.run(_run(role, settings, main, log))
+
+
+async def _run(
+    role: str,
+    settings: Settings,
+    main: Callable[[Context], Awaitable[None]],
+    log: structlog.stdlib.BoundLogger,
+) -> int:
+    context = Context(role, settings, Metrics(), Health(), log, asyncio.Event())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _begin_stop, context)
+    log.info("starting", port=settings.role_port(role), pid=os.getpid())
+    try:
+        await main(context)
+    except Exception as error:
+        log.exception("failed", error=f"{type(error).__name__}: {error}")
+        return 1
+    finally:
+        await context.stop_serving()
+    if context.failed:
+        log.error("failed", error=context.failed)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+def _begin_stop(context: Context) -> None:
+    context.log.info("stopping")
+    context.health.set("stop", "stopping")
+    context.stopping.set()
+    _exit_after(STOP_DEADLINE_S)
+
+
+def _exit_after(seconds: float) -> None:
+    """Leave in any case: kill -9 is safe at every point, a hang is not."""
+
+    def leave() -> None:
+        time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """Send this process SIGTERM when the supervisor that started it is gone."""
+    named = os.environ.get(PARENT_ENV)
+    if named is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(named):
+            time.sleep(_PARENT_CHECK_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,175 @@
+"""The settings of every process: one frozen model, made once at the start."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import Topic
+
+ENV_PREFIX = "OBSERVAI_"
+# Set by `--config`, so that children of the supervisor read the same file.
+CONFIG_FILE_ENV = "OBSERVAI_CONFIG"
+# Process plumbing, no settings: see topology/runtime.py.
+PLUMBING_ENVS = frozenset({CONFIG_FILE_ENV, "OBSERVAI_PARENT_PID"})
+
+ROLE_PORTS = {"edge": 0, "store": 1, "worker": 2, "notifier": 3}
+BROKER_PORT, CONTROLLER_PORT = 11, 12
+
+MIB = 1 << 20
+
+
+class SettingsError(Exception):
+    """A setting is unknown or malformed; the text names it and a valid example."""
+
+
+class Settings(BaseSettings):
+    """Settings by environment `OBSERVAI_<NAME>` or a TOML file with the lower-case names."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("observai-data"), description="folder of all state and logs")
+    host: str = Field("127.0.0.1", description="address that the HTTP servers listen on")
+    port: int = Field(8080, ge=1, le=65_000, description="base port; the edge's own")
+    kafka: str | None = Field(None, description="`host:port` of a broker; unset: embedded")
+    kafka_heap: str = Field("512m", description="heap of the embedded broker")
+    store: str | None = Field(
+        None,
+        description="`chdb://PATH` or `clickhouse://user:pw@host:port/db`; unset: embedded",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: (
+            Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "observai"
+        ),
+        description="where the embedded broker's files are kept",
+    )
+    topic_prefix: str = Field("observai.", description="put before each topic's name")
+    partitions: int = Field(4, ge=1, le=1024, description="of a topic, fixed at creation")
+    topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
+    retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
+    lateness_s: int = Field(
+        10, ge=0, le=3600, description="how long a window waits for late samples"
+    )
+    worker_slot: str = Field("0", description="name of this worker among those of one group")
+    checkpoint_s: int = Field(10, ge=1, le=600, description="seconds between two checkpoints")
+    max_future_s: int = Field(600, ge=0, description="a sample further ahead is refused")
+    max_labels: int = Field(64, ge=1, le=1000, description="labels of a series, its name included")
+    max_label_bytes: int = Field(
+        4096, ge=1, le=65_535, description="bytes of a label's name or value"
+    )
+    max_body_bytes: int = Field(32 * MIB, ge=1024, description="HTTP body as received")
+    max_decoded_bytes: int = Field(128 * MIB, ge=1024, description="HTTP body after decompression")
+    in_flight_bytes: int = Field(
+        256 * MIB, ge=MIB, description="bodies that an edge holds until the broker acknowledged"
+    )
+    max_series: int = Field(
+        2_000_000, ge=1, description="series that an edge remembers as announced"
+    )
+    flush_ms: int = Field(
+        5, ge=0, le=1000, description="how long an edge gathers requests for one flush"
+    )
+    query_timeout_s: int = Field(30, ge=1, description="longest run of one SQL query")
+    query_memory_bytes: int = Field(1024 * MIB, ge=MIB, description="memory of one SQL query")
+    query_max_rows: int = Field(1_000_000, ge=1, description="rows of one SQL result")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("kafka")
+    @classmethod
+    def _is_host_and_port(cls, value: str | None) -> str | None:
+        if value and not value.rpartition(":")[2].isdecimal():
+            raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:9092")
+        return value or None
+
+    @field_validator("store")
+    @classmethod
+    def _is_store_url(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("chdb://", "clickhouse://")):
+            raise ValueError(
+                f"{value!r} is neither chdb://PATH nor clickhouse://user:pw@host:port/db"
+            )
+        return value or None
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError(f"{value!r} is none of DEBUG, INFO, WARNING, ERROR")
+        return value.upper()
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """`host:port` of the broker, embedded or external."""
+        return self.kafka or f"127.0.0.1:{self.port + BROKER_PORT}"
+
+    @property
+    def store_url(self) -> str:
+        """Where the store role opens its engine."""
+        return self.store or f"chdb://{self.data_dir.absolute() / 'chdb'}"
+
+    @property
+    def key_file(self) -> Path:
+        """File that holds the default tenant's key."""
+        return self.data_dir / "default.key"
+
+    def topic(self, topic: Topic) -> str:
+        """Full name of a topic in this deployment."""
+        return self.topic_prefix + topic
+
+    def role_port(self, role: str) -> int:
+        """Port of a role's HTTP server."""
+        return self.port + ROLE_PORTS[role]
+
+    def role_url(self, role: str) -> str:
+        """URL of a role's HTTP server as clients on this machine reach it."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared
+        return f"http://{host}:{self.role_port(role)}"
+
+
+def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:
+    """Build the settings: overrides win over the environment, that over the TOML file.
+
+    Raises SettingsError with the key's name and what is valid.
+    """
+    _refuse_unknown_environment()
+    named = config_file or os.environ.get(CONFIG_FILE_ENV)
+    from_file = _read_toml(Path(named)) if named else {}
+    from_environment = {
+        name: value
+        for name in Settings.model_fields
+        if (value := os.environ.get(ENV_PREFIX + name.upper())) is not None
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**(from_file | from_environment | given))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _refuse_unknown_environment() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | PLUMBING_ENVS
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name not in known:
+            raise SettingsError(
+                f"{name}: no such setting; known are {', '.join(sorted(known - PLUMBING_ENVS))}"
+            )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"config file {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"config file {path} is not TOML: {error}") from None
+
+
+def _explain(item: Any) -> str:
+    name = str(item["loc"][0])
+    if name not in Settings.model_fields:
+        return f"{name}: no such setting; known are {', '.join(sorted(Settings.model_fields))}"
+    default = Settings.model_fields[name].get_default(call_default_factory=True)
+    example = default if default is not None else "see its description"
+    return f"{name}={item['input']!r}: {item['msg']} (default: {example})"

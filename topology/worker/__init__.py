@@ -1,0 +1,1 @@
+"""The worker: Faust stages over the topics of samples and rollups."""

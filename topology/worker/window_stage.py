@@ -1,0 +1,245 @@
+"""The window stage: samples in, rollups out, nothing acknowledged before it is durable.
+
+The order that a crash at any line relies on: a record is fed to the engine; what it closed is
+published; a checkpoint (engine state and offset as one thing) is published after that; only then
+are the records before its offset acknowledged. A restart loads the checkpoint and skips what
+stands before its offset, so every sample is folded exactly once. Rows published between the
+checkpoint and the crash are published again, equal, and the store's upsert drops them.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+from faust.events import Event
+from faust.types import TP
+
+from pipeline.windows import Closed, PartitionWindows, WindowConfig
+from schemas.checkpoints import Checkpoint
+from schemas.dead_letters import DeadLetter, encode_dead_letter
+from schemas.errors import InvalidRecord, UnknownVersion
+from schemas.rollups import RecomputeBlock, RollupBlock, encode_rollups
+from schemas.samples import decode_samples
+from schemas.topics import Topic
+from topology.clock import now_ms
+from topology.runtime import Context
+from topology.worker.checkpoints import CheckpointStore
+
+_ROWS_PER_RECORD = 10_000
+_MAX_UNACKNOWLEDGED = 64
+_STAGE = "window"
+
+
+@dataclass(slots=True)
+class Partition:
+    """One assigned partition: its engine, and the records that no checkpoint covers yet."""
+
+    tp: TP
+    windows: PartitionWindows
+    next_offset: int
+    sequence: int
+    held: deque[Event] = field(default_factory=deque)
+    outbox: deque[bytes] = field(default_factory=deque)
+    sent: list[asyncio.Future[object]] = field(default_factory=list)
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    durable_offset: int = 0
+    acked_offset: int = 0
+    last_receive_ms: int = 0
+    is_stopped: bool = False
+
+
+class WindowStage:
+    """Feeds records of topic `samples` to one engine per partition."""
+
+    def __init__(
+        self,
+        context: Context,
+        app: Any,  # WorkerApp; Faust's own types lack what is used here
+        producer: AIOKafkaProducer,
+        checkpoints: CheckpointStore,
+    ) -> None:
+        self._context = context
+        self._app = app
+        self._producer = producer
+        self._checkpoints = checkpoints
+        self._partitions: dict[TP, Partition] = {}
+        settings = context.settings
+        self._rollups = settings.topic(Topic.ROLLUPS)
+        self._dead_letters = settings.topic(Topic.DEAD_LETTERS)
+        self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
+
+    async def assign(self, tps: list[TP]) -> None:
+        """Load the state of the partitions; events begin only after this returned."""
+        generation = self._app.consumer_generation_id
+        loaded = await self._checkpoints.load([tp.partition for tp in tps])
+        if generation != self._app.consumer_generation_id:
+            return
+        for tp in tps:
+            sequence, checkpoint = loaded.get(
+                tp.partition, (0, Checkpoint(0, self._config.width_ms, []))
+            )
+            if checkpoint.width_ms != self._config.width_ms:
+                raise UnknownVersion("checkpoint of another width", checkpoint.width_ms, 1)
+            windows = PartitionWindows(self._config, checkpoint.tenants)
+            offset = checkpoint.next_offset
+            self._partitions[tp] = Partition(
+                tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset
+            )
+        self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
+
+    async def revoke(self) -> None:
+        """Forget all partitions: Faust rewinds even those that stay. Commit what is safe."""
+        safe = {
+            tp: state.acked_offset for tp, state in self._partitions.items() if state.acked_offset
+        }
+        self._partitions.clear()
+        if safe:
+            # Faust forgets acknowledgements that it has not committed when it rebalances.
+            commit = self._app.consumer._commit(safe)  # noqa: SLF001 - the public one may not wait
+            await asyncio.wait_for(commit, 5)
+
+    async def take(self, event: Event) -> None:
+        """Process one record."""
+        message = event.message
+        state = self._partitions.get(message.tp)
+        stale = message.generation_id != self._app.consumer_generation_id
+        if state is None or stale or state.is_stopped:
+            return
+        payload = message.value or b""
+        # The held event keeps its offset only; a minute of payloads would be gigabytes.
+        event.value = message.value = None
+        state.held.append(event)
+        if message.offset < state.next_offset:
+            self._release(state)
+            return
+        try:
+            self._feed(state, payload, message.offset)
+        except InvalidRecord as error:
+            await self._bury(state, message.offset, payload, str(error))
+        except UnknownVersion as error:
+            self._stop_partition(state, message.offset, error)
+            return
+        await self._send(state)
+
+    async def checkpoint(self) -> None:
+        """Write a checkpoint of each partition that has moved, then acknowledge."""
+        for state in list(self._partitions.values()):
+            if state.next_offset > state.durable_offset:
+                await self._checkpoint(state)
+
+    def observe(self) -> None:
+        """Set the gauges of this stage."""
+        metrics = self._context.metrics
+        for tp, state in self._partitions.items():
+            partition = str(tp.partition)
+            is_behind = (self._app.consumer.highwater(tp) or 0) > state.next_offset
+            lag_ms = now_ms() - state.last_receive_ms if is_behind and state.last_receive_ms else 0
+            metrics.stage_lag.labels(_STAGE, partition).set(lag_ms / 1000)
+            metrics.held_records.labels(partition).set(len(state.held))
+            slowest_ms = state.windows.slowest_watermark_ms()
+            if slowest_ms is not None:
+                behind_ms = state.last_receive_ms - slowest_ms
+                metrics.watermark_lag.labels(partition).set(behind_ms / 1000)
+            metrics.late_samples.inc(state.windows.take_late())
+
+    def _feed(self, state: Partition, payload: bytes, offset: int) -> None:
+        """Feed a record. Nothing here awaits: engine, outbox and offset change as one."""
+        blocks = decode_samples(payload)
+        closed = state.windows.feed(blocks)
+        state.last_receive_ms = max(state.last_receive_ms, *(one.receive_ms for one in blocks))
+        for one in closed:
+            self._context.metrics.windows_closed.labels(self._width_label()).inc(len(one.rows))
+            state.outbox.extend(_records(one, self._width_s(), state.tp.partition, offset))
+        state.next_offset = offset + 1
+
+    async def _send(self, state: Partition) -> None:
+        async with state.sending:
+            while state.outbox:
+                record = state.outbox.popleft()
+                sent = await self._producer.send(
+                    self._rollups, record, partition=state.tp.partition
+                )
+                state.sent.append(sent)
+            if len(state.sent) > _MAX_UNACKNOWLEDGED:
+                await self._settle(state)
+
+    async def _settle(self, state: Partition) -> None:
+        sent, state.sent = state.sent, []
+        await asyncio.gather(*sent)
+
+    async def _checkpoint(self, state: Partition) -> None:
+        # One moment of the log: no await between these two.
+        offset, tenants = state.next_offset, state.windows.snapshot()
+        await self._send(state)
+        async with state.sending:
+            await self._settle(state)
+        state.sequence += 1
+        content = Checkpoint(offset, self._config.width_ms, tenants)
+        size = await self._checkpoints.save(state.tp.partition, state.sequence, content)
+        if self._partitions.get(state.tp) is not state:
+            return  # moved to another worker meanwhile, which goes on from its own
+        self._context.metrics.checkpoint_bytes.labels(str(state.tp.partition)).set(size)
+        state.durable_offset = offset
+        self._release(state)
+
+    def _release(self, state: Partition) -> None:
+        """Acknowledge what a checkpoint covers, strictly in the order of offsets.
+
+        Any other order makes Faust commit past records that are not acknowledged (its issue 606).
+        """
+        while state.held and state.held[0].message.offset < state.durable_offset:
+            event = state.held.popleft()
+            event.ack()
+            state.acked_offset = event.message.offset + 1
+
+    async def _bury(self, state: Partition, offset: int, payload: bytes, reason: str) -> None:
+        tp = state.tp
+        letter = DeadLetter(tp.topic, tp.partition, offset, reason, payload)
+        await self._producer.send_and_wait(self._dead_letters, encode_dead_letter(letter))
+        state.next_offset = offset + 1
+        self._context.metrics.records_dead_lettered.labels(tp.topic, "undecodable").inc()
+        self._context.log.error(
+            "dead letter", topic=tp.topic, partition=tp.partition, offset=offset, reason=reason
+        )
+
+    def _stop_partition(self, state: Partition, offset: int, error: UnknownVersion) -> None:
+        tp = state.tp
+        state.is_stopped = True
+        state.held.pop()
+        self._app.consumer.pause_partitions({tp})
+        reason = f"{tp.topic} partition {tp.partition} stands still at offset {offset}: {error}"
+        self._context.health.set(f"window {tp.partition}", reason)
+        self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(1)
+        self._context.log.error("partition stopped", reason=reason)
+
+    def _width_s(self) -> int:
+        return self._config.width_ms // 1000
+
+    def _width_label(self) -> str:
+        return f"{self._width_s()}s"
+
+
+def _records(closed: Closed, width_s: int, partition: int, offset: int) -> list[bytes]:
+    """Encode what was closed, and what to compute again, as records of a bounded size."""
+    head = (closed.tenant, closed.receive_ms, closed.retention_days, width_s)
+    records = []
+    for at in range(0, len(closed.rows), _ROWS_PER_RECORD):
+        rows = closed.rows[at : at + _ROWS_PER_RECORD]
+        columns = ("count", "sum", "min", "max", "first", "last", "increase")
+        block = RollupBlock(
+            *head,
+            np.ascontiguousarray(rows["window_ms"]),
+            np.ascontiguousarray(rows["series_id"]),
+            *(np.ascontiguousarray(rows[name]) for name in columns),
+        )
+        records.append(encode_rollups([block]))
+    for at in range(0, len(closed.recompute_ids), _ROWS_PER_RECORD):
+        cut = slice(at, at + _ROWS_PER_RECORD)
+        mark = RecomputeBlock(
+            *head, partition, offset, closed.recompute_starts_ms[cut], closed.recompute_ids[cut]
+        )
+        records.append(encode_rollups([mark]))
+    return records
