@@ -21,7 +21,34 @@ _QUIET = {
     "clickhouse_connect": logging.WARNING,
     "uvicorn": logging.WARNING,
     "sqlglot": logging.ERROR,
+    "topology.worker.app": logging.WARNING,  # mode logs under the name of the app's module
 }
+
+_REPEAT_AFTER_S = 10.0
+_REMEMBERED = 100
+
+
+class _RepeatFilter(logging.Filter):
+    """Passes a line of aiokafka again only after a while.
+
+    Without a broker it repeats itself a hundred times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_s: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        line = (record.name, record.msg)
+        if record.created - self._passed_s.get(line, 0.0) < _REPEAT_AFTER_S:
+            return False
+        if len(self._passed_s) >= _REMEMBERED:
+            self._passed_s.clear()
+        self._passed_s[line] = record.created
+        return True
 
 
 def configure_logs(role: str, folder: Path, level: str) -> structlog.stdlib.BoundLogger:
@@ -56,6 +83,8 @@ def configure_logs(role: str, folder: Path, level: str) -> structlog.stdlib.Boun
     file.setFormatter(as_json)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(readable if sys.stderr.isatty() else as_json)
+    for handler in (file, terminal):
+        handler.addFilter(_RepeatFilter())
     logging.basicConfig(level=level, handlers=[file, terminal], force=True)
     for name, quiet in _QUIET.items():
         logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level)))

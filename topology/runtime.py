@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -79,10 +80,9 @@ class Context:
             ws="none",
         )
         server = _Server(config)
-        task = asyncio.create_task(server.serve())
+        listener = _listen(config.host, config.port)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
-            if task.done():
-                raise OSError(f"cannot listen on {config.host}:{config.port}: is the port in use?")
             await asyncio.sleep(0.01)
         self._servers.append((server, task))
 
@@ -116,6 +116,17 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises OSError that names the address and the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host}:{port}: {error.strerror}; free it or choose another base port"
+        ) from None
 
 
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:

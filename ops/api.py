@@ -1,0 +1,80 @@
+"""Calls to a running deployment's HTTP servers, and how a command finds them."""
+
+import http.client
+import json
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+from topology.settings import Settings
+
+TIMEOUT_S = 60.0
+
+
+class ApiError(Exception):
+    """A server did not answer, or refused; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body of an HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+def request(  # noqa: PLR0913 - an HTTP request has that many parts
+    method: str,
+    url: str,
+    *,
+    key: str | None = None,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """Send one request; raises OSError or http.client.HTTPException when nobody answers."""
+    parts = urllib.parse.urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
+    authorization = {"Authorization": f"Bearer {key}"} if key else {}
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request(method, target or "/", body, authorization | (headers or {}))
+        response = connection.getresponse()
+        return Answer(response.status, response.read())
+    finally:
+        connection.close()
+
+
+def not_ready(url: str, timeout_s: float = 2.0) -> str | None:
+    """Ask a role's /readyz; return None when it is ready, else the reason."""
+    try:
+        answer = request("GET", f"{url}/readyz", timeout_s=timeout_s)
+        reasons = json.loads(answer.body).get("reasons", {})
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"no answer from {url}: {error}"
+    if answer.status == http.HTTPStatus.OK:
+        return None
+    return "; ".join(f"{part}: {reason}" for part, reason in reasons.items()) or "not ready"
+
+
+def read_key(settings: Settings, key: str | None) -> str:
+    """Return the key given, or that of the default tenant in the data directory."""
+    if key:
+        return key
+    try:
+        return settings.key_file.read_text().strip()
+    except OSError as error:
+        raise ApiError(
+            f"no key: {settings.key_file} cannot be read ({error.strerror}). Is this the "
+            "--data-dir of a running `observai up`? Or give --url and --key"
+        ) from None
+
+
+def read_run(data_dir: Path) -> dict[str, object] | None:
+    """Return what the running `up` of this data directory wrote about itself, or None."""
+    try:
+        run: dict[str, object] = json.loads((data_dir / "run.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return run

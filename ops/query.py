@@ -1,0 +1,111 @@
+"""SQL over a running store role's HTTP API."""
+
+import http
+import http.client
+import json
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from ops import api
+from topology.settings import Settings
+
+FORMATS = ("json", "csv", "arrow", "parquet")
+FOLLOW_EVERY_S = 1.0
+_FOLLOW_ROWS = 1_000
+
+
+class Sample(TypedDict):
+    """One sample as `tail` prints it."""
+
+    time: str
+    metric: str
+    labels: dict[str, str]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A result: column names and ClickHouse types, and rows of JSON values."""
+
+    names: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A store role's address with a key for it."""
+
+    url: str
+    key: str
+
+    def run(self, statement: str, output_format: str) -> bytes:
+        """Run one SELECT; return the body in the format. Raises ApiError in plain words."""
+        if output_format not in FORMATS:
+            raise api.ApiError(f"--format {output_format}: choose table, {', '.join(FORMATS)}")
+        target = f"{self.url}/api/v1/sql?" + urllib.parse.urlencode({"format": output_format})
+        try:
+            answer = api.request("POST", target, key=self.key, body=statement.encode())
+        except (OSError, http.client.HTTPException) as error:
+            raise api.ApiError(
+                f"no answer from {self.url} ({error}). Is `observai up` running? "
+                "`observai doctor` tells"
+            ) from None
+        if answer.status != http.HTTPStatus.OK:
+            raise api.ApiError(_reason(answer))
+        return answer.body
+
+    def table(self, statement: str) -> Table:
+        """Run one SELECT; return its rows."""
+        result = json.loads(self.run(statement, "json"))
+        return Table(
+            [column["name"] for column in result["columns"]],
+            [column["type"] for column in result["columns"]],
+            result["rows"],
+            result["elapsed_ms"],
+        )
+
+
+def service(settings: Settings, url: str | None, key: str | None) -> Service:
+    """Find the store: by URL, else the `up` that runs on the data directory, else by the port."""
+    run = api.read_run(settings.data_dir) or {}
+    urls = run.get("urls")
+    running = urls.get("store") if isinstance(urls, dict) else None
+    found = url or running or settings.role_url("store")
+    return Service(found.rstrip("/"), api.read_key(settings, key))
+
+
+def follow(store: Service, metric: str) -> Iterator[Sample]:
+    """Yield samples newer than the newest seen, from now on, for ever."""
+    newest = store.table("SELECT toString(now64(3, 'UTC')) AS now").rows[0][0]
+    only = f"AND metric = '{_escaped(metric)}'" if metric else ""
+    while True:
+        rows = store.table(
+            "SELECT toString(time) AS at, metric, labels, value FROM samples "  # noqa: S608 - escaped, and the store lets only the tenant's rows be read
+            f"WHERE time > toDateTime64('{newest}', 3, 'UTC') {only} "
+            f"ORDER BY time LIMIT {_FOLLOW_ROWS}"
+        ).rows
+        for at, name, labels, value in rows:
+            yield Sample(time=at, metric=name, labels=labels, value=value)
+        newest = rows[-1][0] if rows else newest
+        if len(rows) < _FOLLOW_ROWS:
+            time.sleep(FOLLOW_EVERY_S)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _reason(answer: api.Answer) -> str:
+    text = answer.body.decode(errors="replace").strip()
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        text = str(body.get("message") or body.get("error") or text)
+    return text or f"the store answered {answer.status}"

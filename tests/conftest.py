@@ -1,0 +1,65 @@
+"""Fixtures of the whole suite: one real Kafka per session, and what keeps its users apart."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from ops.broker import prepare, wait_answering
+from ops.broker_files import ensure_files
+from ops.child import die_with_parent
+from ops.ports import free_base_port
+from topology.settings import Settings, load_settings
+
+START_S, STOP_S = 60, 10
+
+hypothesis.settings.register_profile("dev", deadline=None)
+# The same examples in each run: a failure in CI is one of the change, not of the dice.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings that name a running broker as external one (`kafka_bootstrap` is its address)."""
+    embedded = load_settings(
+        data_dir=tmp_path_factory.mktemp("kafka"), port=free_base_port(), kafka_heap="256m"
+    )
+    ensure_files(embedded.cache_dir)
+    broker = subprocess.Popen(
+        prepare(embedded), preexec_fn=die_with_parent(os.getpid()), start_new_session=True
+    )
+    try:
+        asyncio.run(wait_answering(embedded.kafka_bootstrap, START_S))
+        yield embedded.model_copy(update={"kafka": embedded.kafka_bootstrap})
+    finally:
+        broker.send_signal(signal.SIGTERM)
+        try:
+            broker.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            broker.kill()
+            broker.wait()
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Prefix that makes a test's topics its own."""
+    return f"test-{uuid.uuid4().hex[:12]}."
+
+
+@pytest.fixture
+def own_settings(kafka: Settings, topic_prefix: str, tmp_path: Path) -> Settings:
+    """Settings of a deployment of the test's own: topics, data directory, ports."""
+    return kafka.model_copy(
+        update={
+            "topic_prefix": topic_prefix,
+            "data_dir": tmp_path / "data",
+            "port": free_base_port(),
+        }
+    )

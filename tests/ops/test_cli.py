@@ -1,0 +1,109 @@
+"""The command line, without a deployment."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import data_lock
+from ops.cli import app
+
+OBSERVAI = Path(sys.prefix) / "bin" / "observai"
+RUNNER = CliRunner()
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [OBSERVAI, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    """Each command's help ends in something to copy."""
+    shown = RUNNER.invoke(app, [command, "--help"])
+
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"observai {command}" in shown.output
+
+
+def test_help_loads_no_engine() -> None:
+    """`observai --help` must answer at once."""
+    program = (
+        "import sys; sys.argv = ['observai', '--help']\n"
+        "from ops.cli import main\n"
+        "try: main()\n"
+        "finally: print(*{'numba', 'numpy', 'chdb', 'aiokafka', 'faust'} & set(sys.modules))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_wrong_setting_is_a_usage_error_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, the setting's name, no traceback."""
+    monkeypatch.setenv("OBSERVAI_PORTT", "1")
+
+    done = run("up", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("observai: OBSERVAI_PORTT: no such setting")
+    assert "Traceback" not in done.stderr
+
+
+def test_sql_without_a_deployment_says_what_is_missing(tmp_path: Path) -> None:
+    """No key file: the message names it and the two ways on."""
+    done = run("sql", "SELECT 1", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "default.key" in done.stderr
+    assert "--url and --key" in done.stderr
+
+
+def test_sql_when_nobody_answers_names_the_address(tmp_path: Path) -> None:
+    """A wrong URL is one line too."""
+    done = run("sql", "SELECT 1", "--url", "http://127.0.0.1:1", "--key", "k", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "no answer from http://127.0.0.1:1" in done.stderr
+
+
+def test_up_on_a_held_directory_says_who_holds_it(tmp_path: Path) -> None:
+    """The second `up` refuses at once."""
+    lock = data_lock.acquire(tmp_path / "d", "http://127.0.0.1:8080")
+
+    done = run("up", "--data-dir", "d", cwd=tmp_path)
+
+    lock.release()
+    assert done.returncode == 1
+    assert "is in use by `observai up` with process id" in done.stderr
+    assert done.stdout == ""
+
+
+def test_doctor_speaks_json(tmp_path: Path) -> None:
+    """Each check has a name, a verdict and a detail; the exit code is the whole verdict."""
+    done = run("doctor", "--json", cwd=tmp_path)
+
+    report = json.loads(done.stdout)
+    assert {"kafka files", "java", "disk", "up", "ports"} <= {
+        check["check"] for check in report["checks"]
+    }
+    assert done.returncode == (0 if report["ok"] else 1)
+
+
+def test_version_speaks_json(tmp_path: Path) -> None:
+    """Versions of this program and of what it runs."""
+    versions = json.loads(run("version", "--json", cwd=tmp_path).stdout)
+
+    assert versions["kafka"] == "4.4.0"
+    assert versions["observai-hub"].startswith("0.")

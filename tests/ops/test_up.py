@@ -1,0 +1,116 @@
+"""`observai up` itself, once, with everything that it starts."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops import api
+from ops.ports import free_base_port
+from tests.running_up import OBSERVAI, Up
+from tests.waiting import wait_until
+from topology.settings import ROLE_PORTS
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+READY_S = 60
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    started = Up(tmp_path, free_base_port())
+    yield started
+    started.close()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def test_ready_one_sample_a_killed_role_and_a_clean_stop(up: Up) -> None:
+    """The ready line, the first request of every user, a restart, and SIGTERM within 10 s."""
+    named = dict(place.split("=", 1) for place in up.ready_line.removeprefix("ready ").split())
+    assert named.items() >= {role: up.url(role) for role in ROLE_PORTS}.items()
+    assert all(api.not_ready(up.url(role)) is None for role in ROLE_PORTS)
+
+    _check_processes(up)
+    _check_sample(up)
+    _check_restart(up)
+
+    children = up.children()
+    began_s = time.monotonic()
+    up.process.send_signal(signal.SIGTERM)
+    rest, _ = up.process.communicate(timeout=15)
+
+    assert up.process.returncode == 0
+    assert time.monotonic() - began_s < 10
+    assert rest == "", "exactly one line on standard output"
+    assert all(map(is_gone, children))
+    assert not (up.data_dir / "run.json").exists()
+
+
+def test_kill_9_leaves_nothing_and_the_next_start_succeeds(up: Up, tmp_path: Path) -> None:
+    """All children go with the supervisor; the same directory and ports serve again."""
+    children = up.children()
+    port = int(up.url("edge").rpartition(":")[2])
+
+    up.process.kill()
+
+    wait_until(lambda: all(map(is_gone, children)), 10, "no process is left")
+    again = Up(tmp_path, port)
+    try:
+        assert again.ready_line.startswith("ready ")
+        assert again.run["pid"] == again.process.pid
+    finally:
+        again.process.terminate()
+        again.process.wait(15)
+        again.close()
+
+
+def _check_processes(up: Up) -> None:
+    """Each child's command line names its role; logs and key are where they belong."""
+    lines = [" ".join(child.cmdline()) for child in up.children()]
+    for role in ROLE_PORTS:
+        assert any("observai " + role in line for line in lines), lines
+        assert (up.data_dir / "logs" / f"{role}.jsonl").stat().st_size > 0
+    assert stat.S_IMODE((up.data_dir / "default.key").stat().st_mode) == 0o600
+
+
+def _check_sample(up: Up) -> None:
+    key = (up.data_dir / "default.key").read_text().strip()
+    body = json.dumps({"metrics": [{"name": "test", "value": 1}]}).encode()
+    url = f"{up.url('edge')}/functions/v1/ingest"
+    answer = api.request("POST", url, key=key, body=body)
+    assert json.loads(answer.body)["accepted"] == 1
+
+    def is_queryable() -> bool:
+        statement = "select value from samples where metric = 'test'"
+        sql = [str(OBSERVAI), "sql", statement, "--data-dir", str(up.data_dir), "--json"]
+        shown = subprocess.run(sql, capture_output=True, check=False, text=True)
+        return shown.returncode == 0 and json.loads(shown.stdout)["rows"] == [[1]]
+
+    wait_until(is_queryable, 20, "the sample can be queried")
+
+
+def _check_restart(up: Up) -> None:
+    os.kill(up.run["pids"]["edge"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        try:
+            return api.not_ready(up.url("edge")) is None
+        except http.client.HTTPException:
+            return False
+
+    wait_until(lambda: not is_back(), 5, "the edge is away")
+    wait_until(is_back, READY_S, "the edge is back")

@@ -1,0 +1,105 @@
+"""Topics, against a real Kafka."""
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from schemas.topics import COMPACTED, PARTITIONED, Topic
+from tests.waiting import wait_until_async
+from topology.settings import Settings
+from topology.topics import TopicError, ensure_topics, partition_count, topic_configs
+
+pytestmark = pytest.mark.broker
+
+
+async def configs_of(settings: Settings, topic: Topic) -> dict[str, str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        resource = ConfigResource(ConfigResourceType.TOPIC, settings.topic(topic))
+        [response] = await admin.describe_configs([resource])
+        return {entry[0]: entry[1] for entry in response.resources[0][4]}
+    finally:
+        await admin.close()
+
+
+async def test_all_topics_are_made_as_the_contract_says(own_settings: Settings) -> None:
+    """Each has its partitions, size limit and clean-up; asking again changes nothing."""
+    await ensure_topics(own_settings)
+    await ensure_topics(own_settings)
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=own_settings.kafka_bootstrap)
+    await admin.start()
+    found = await admin.describe_topics([own_settings.topic(topic) for topic in Topic])
+    await admin.close()
+    assert {item["topic"]: len(item["partitions"]) for item in found} == {
+        own_settings.topic(topic): 4 if topic in PARTITIONED else 1 for topic in Topic
+    }
+    for topic in Topic:
+        configs = await configs_of(own_settings, topic)
+        assert configs["cleanup.policy"] == ("compact" if topic in COMPACTED else "delete")
+        assert configs.items() >= topic_configs(topic, own_settings).items()
+
+
+async def test_another_partition_count_refuses_to_start(own_settings: Settings) -> None:
+    """The message says which topic, what was found, what was expected, and the ways out."""
+    await ensure_topics(own_settings)
+
+    with pytest.raises(
+        TopicError, match=r"4 partitions, expected 8.*OBSERVAI_PARTITIONS=4.*OBSERVAI_TOPIC_PREFIX"
+    ):
+        await ensure_topics(own_settings.model_copy(update={"partitions": 8}))
+
+
+async def test_retention_follows_the_setting_and_spares_foreign_entries(
+    own_settings: Settings,
+) -> None:
+    """A topic made by hand gets what we need and keeps what its operator set beside it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=own_settings.kafka_bootstrap)
+    await admin.start()
+    by_hand = {"max.message.bytes": "1000", "compression.type": "lz4"}
+    topic = own_settings.topic(Topic.SAMPLES)
+    await admin.create_topics([NewTopic(topic, 4, 1, topic_configs=by_hand)])
+    await admin.close()
+
+    await ensure_topics(own_settings)
+
+    async def is_corrected() -> bool:
+        configs = await configs_of(own_settings, Topic.SAMPLES)
+        wanted = topic_configs(Topic.SAMPLES, own_settings) | {"compression.type": "lz4"}
+        return configs.items() >= wanted.items()
+
+    await wait_until_async(is_corrected, 10, "the topic has our entries and lz4")
+
+
+async def test_no_broker_is_an_error_with_the_address(own_settings: Settings) -> None:
+    """The deadline holds, and the text names where nobody answered."""
+    nowhere = own_settings.model_copy(update={"kafka": "127.0.0.1:1"})
+
+    with pytest.raises(TopicError, match=r"127\.0\.0\.1:1 in 1 s"):
+        await ensure_topics(nowhere, deadline_s=1)
+
+
+@pytest.mark.parametrize("topic", [Topic.SAMPLES, Topic.CHECKPOINTS])
+async def test_a_record_of_the_largest_size_fits(own_settings: Settings, topic: Topic) -> None:
+    """What max.message.bytes promises, the broker takes."""
+    await ensure_topics(own_settings)
+    largest = int(topic_configs(topic, own_settings)["max.message.bytes"]) - 1024
+    producer = AIOKafkaProducer(
+        bootstrap_servers=own_settings.kafka_bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=16 << 20,
+    )
+    await producer.start()
+
+    try:
+        sent = await producer.send_and_wait(
+            own_settings.topic(topic), bytes(largest), key=b"k", partition=0
+        )
+    finally:
+        await producer.stop()
+
+    assert sent.offset == 0
+    assert partition_count(topic, own_settings) == 4

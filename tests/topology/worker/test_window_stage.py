@@ -1,0 +1,217 @@
+"""The window stage over a real broker: what it publishes, and what it survives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.dead_letters import decode_dead_letter
+from schemas.rollups import RecomputeBlock, RollupBlock, decode_rollups
+from schemas.samples import SampleBlock, encode_samples, tick
+from schemas.topics import Topic
+from tests.reference import RollupRow, rollup_reference
+from tests.topology.running import bootstrap, make_context, producing, read_topic, running
+from tests.waiting import wait_until_async
+from topology.runtime import Context
+from topology.settings import Settings
+from topology.worker.main import worker
+
+pytestmark = pytest.mark.broker
+
+MINUTE = 60_000
+T0 = 1_700_000_040_000  # a full minute
+
+
+def block(ids: Sequence[int], time_ms: int, values: Sequence[float]) -> SampleBlock:
+    times = np.full(len(ids), time_ms)
+    return SampleBlock(
+        "t", time_ms, 30, np.array(ids, dtype=np.uint64), times, np.array(values, dtype=float)
+    )
+
+
+@pytest.fixture
+def worker_settings(own_settings: Settings) -> Settings:
+    return own_settings.model_copy(update={"partitions": 2, "checkpoint_s": 1})
+
+
+async def publish(settings: Settings, partition: int, records: Sequence[bytes]) -> None:
+    async with producing(settings) as producer:
+        for record in records:
+            await producer.send_and_wait(settings.topic(Topic.SAMPLES), record, partition=partition)
+
+
+async def rolled_up(settings: Settings) -> tuple[dict[tuple[int, int], RollupRow], int]:
+    """Return the rows on topic rollups, that repeats agree on, and how many marks stand there."""
+    rows: dict[tuple[int, int], RollupRow] = {}
+    n_marks = 0
+    for record in await read_topic(settings, Topic.ROLLUPS):
+        for one in decode_rollups(record.value):
+            if isinstance(one, RecomputeBlock):
+                n_marks += len(one)
+                continue
+            for key, row in rows_of(one).items():
+                assert rows.setdefault(key, row) == row, "a repeat differs"
+    return rows, n_marks
+
+
+def rows_of(one: RollupBlock) -> dict[tuple[int, int], RollupRow]:
+    keys = zip(one.series_ids.tolist(), one.window_starts_ms.tolist(), strict=True)
+    columns = (one.counts, one.sums, one.mins, one.maxs, one.firsts, one.lasts, one.increases)
+    return dict(zip(keys, zip(*(c.tolist() for c in columns), strict=True), strict=True))
+
+
+async def committed(settings: Settings, partition: int) -> int | None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=f"{settings.topic_prefix}window",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        offset: int | None = await consumer.committed(
+            TopicPartition(settings.topic(Topic.SAMPLES), partition)
+        )
+        return offset
+    finally:
+        await consumer.stop()
+
+
+async def wait_for_rows(settings: Settings, n_rows: int) -> None:
+    async def are_there() -> bool:
+        return len((await rolled_up(settings))[0]) >= n_rows
+
+    await wait_until_async(are_there, 30, f"{n_rows} rollups")
+
+
+def load(n_steps: int) -> tuple[list[bytes], dict[tuple[int, int], RollupRow]]:
+    """Return records of 20 series at 10 s over some minutes, and the truth of their windows."""
+    rng = np.random.default_rng(5)
+    ids = rng.integers(1, 2**64, 20, dtype=np.uint64).tolist()
+    values = rng.integers(0, 100, (n_steps, len(ids))).astype(float)
+    times = [T0 + step * 10_000 for step in range(n_steps)]
+    records = [
+        encode_samples([block(ids, time_ms, values[step].tolist())])
+        for step, time_ms in enumerate(times)
+    ]
+    truth = {
+        (series, start): row
+        for at, series in enumerate(ids)
+        for start, row in rollup_reference(series, times, values[:, at].tolist(), MINUTE).items()
+    }
+    return records, truth
+
+
+async def test_rollups_are_those_of_the_reference(worker_settings: Settings) -> None:
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=30)
+    await publish(worker_settings, 1, [*records, encode_samples([tick(T0 + 10**6)])])
+
+    async with running(worker, make_context("worker", worker_settings)):
+        await wait_for_rows(worker_settings, len(truth))
+
+    rows, n_marks = await rolled_up(worker_settings)
+    assert rows == truth
+    assert n_marks == 0
+
+
+async def test_offsets_are_committed_only_up_to_a_checkpoint(worker_settings: Settings) -> None:
+    """Open windows stand in the checkpoint, so a restart neither loses nor doubles them."""
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=30)
+    for part in (records[:13], records[13:14], records[14:]):
+        await publish(worker_settings, 0, part)
+        async with running(worker, make_context("worker", worker_settings)) as context:
+            await wait_until_fed(context, worker_settings)
+
+    assert await committed(worker_settings, 0) == len(records)
+    await publish(worker_settings, 0, [encode_samples([tick(T0 + 10**6)])])
+    async with running(worker, make_context("worker", worker_settings)):
+        await wait_for_rows(worker_settings, len(truth))
+    assert (await rolled_up(worker_settings))[0] == truth
+
+
+async def wait_until_fed(context: Context, settings: Settings) -> None:
+    """Return when the worker has a checkpoint of all that stands in partition 0."""
+
+    async def is_covered() -> bool:
+        checkpoints = await read_topic(settings, Topic.CHECKPOINTS)
+        records = [one for one in await read_topic(settings, Topic.SAMPLES) if one.partition == 0]
+        held = context.metrics.registry.get_sample_value(
+            "observai_held_records", {"partition": "0"}
+        )
+        return bool(checkpoints) and held == 0 and bool(records)
+
+    await wait_until_async(is_covered, 30, "a checkpoint")
+
+
+async def test_an_undecodable_record_becomes_a_dead_letter_and_the_others_go_on(
+    worker_settings: Settings,
+) -> None:
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=12)
+    log = [records[0], b"noise", *records[1:], encode_samples([tick(T0 + 10**6)])]
+    await publish(worker_settings, 0, log)
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        await wait_for_rows(worker_settings, len(truth))
+
+    assert (await rolled_up(worker_settings))[0] == truth
+    (letter,) = [
+        decode_dead_letter(one.value)
+        for one in await read_topic(worker_settings, Topic.DEAD_LETTERS)
+    ]
+    assert (letter.topic, letter.partition, letter.offset) == (
+        worker_settings.topic(Topic.SAMPLES),
+        0,
+        1,
+    )
+    assert letter.record == b"noise"
+    assert "too few" in letter.reason
+
+
+async def test_an_unknown_version_stops_its_partition_and_no_other(
+    worker_settings: Settings,
+) -> None:
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=12)
+    unknown = bytearray(records[0])
+    unknown[3] = 77
+    await publish(worker_settings, 0, [records[0], bytes(unknown), *records[1:]])
+    await publish(worker_settings, 1, [*records, encode_samples([tick(T0 + 10**6)])])
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        await wait_for_rows(worker_settings, len(truth))
+
+        async def says_so() -> bool:
+            return "window 0" in context.health.reasons()
+
+        await wait_until_async(says_so, 20, "partition 0 said to stand still")
+        reason = context.health.reasons()["window 0"]
+
+    assert "stands still at offset 1" in reason
+    assert "version 77" in reason
+    assert await read_topic(worker_settings, Topic.DEAD_LETTERS) == []
+    assert (await committed(worker_settings, 0) or 0) <= 1
+
+
+@pytest.mark.slow
+async def test_one_workers_partitions_move_to_the_next_without_loss(
+    worker_settings: Settings,
+) -> None:
+    """A second worker joins while records come, then the first leaves."""
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=60)
+    second = worker_settings.model_copy(
+        update={"worker_slot": "1", "port": worker_settings.port + 100}
+    )
+    async with running(worker, make_context("worker", second)):
+        async with running(worker, make_context("worker", worker_settings)):
+            await publish(worker_settings, 0, records[:30])
+        await publish(worker_settings, 0, records[30:])
+        await publish(worker_settings, 0, [encode_samples([tick(T0 + 10**7)])])
+        await wait_for_rows(worker_settings, len(truth))
+
+    assert (await rolled_up(worker_settings))[0] == truth
