@@ -25,6 +25,7 @@ class ConfigFeed:
             bootstrap_servers=context.settings.kafka_bootstrap,
             enable_auto_commit=False,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            auto_offset_reset="earliest",
         )
         self._follower: asyncio.Task[None] | None = None
         self._on_change: Callable[[], None] = lambda: None
@@ -36,9 +37,9 @@ class ConfigFeed:
         """
         self._on_change = on_change
         await self._consumer.start()
-        self._consumer.assign([self._partition])
-        await self._consumer.seek_to_beginning(self._partition)
+        # Before the assignment: behind a fetch that waits at the broker it would take as long.
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        self._consumer.assign([self._partition])
         while await self._consumer.position(self._partition) < end:
             await self._apply_next()
         self._follower = asyncio.create_task(self._follow())

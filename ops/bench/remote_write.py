@@ -1,0 +1,103 @@
+"""How fast one core takes in remote write: decode, known series, record, and all of it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import cramjam
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.bench.figures import Figure, Measurement, Plan, cpu_rates
+from ops.bench.scrapes import encode_load
+from pipeline.hashing import tenant_hash
+from pipeline.known_series import KnownSeries
+from pipeline.remote_write import WriteRequest, decode_write_request
+from pipeline.routing import split_by_partition
+from schemas.samples import SampleBlock, encode_samples
+from topology.clock import now_ms
+from topology.edge.intake import Decoder
+from topology.keys import Tenant
+from topology.settings import Settings
+
+NAME = "remote_write"
+WANTED_SERIES_PER_S = 2_000_000
+_TENANT = Tenant("default", "enterprise", 30)
+_SEED = tenant_hash(_TENANT.name)
+_PARTITIONS = 4
+
+
+def run(plan: Plan) -> Measurement:
+    """Measure each part by itself over the bodies of one scrape."""
+    n_series = 4_000 if plan.is_quick else plan.series
+    bodies = [body.payload for body in encode_load(n_series, 1, now_ms(), plan.seed)[0]]
+    plain = [_unsnap(body) for body in bodies]
+    requests = [decode_write_request(text, _SEED) for text in plain]
+    parts: list[tuple[str, str, Callable[[], int], float | None]] = [
+        ("decode with series ids", "series", partial(_decode, plain), WANTED_SERIES_PER_S),
+        ("snappy", "series", partial(_unsnap_all, bodies, n_series), None),
+        ("known-series look-up", "series", _look_up(requests), None),
+        ("split and record encode", "samples", _encode(requests), None),
+        ("all of the edge's decoding", "series", _take_in(bodies, requests), None),
+    ]
+    return Measurement(
+        [
+            Figure(NAME, name, f"{unit}/s a core", cpu_rates(work, plan.repeats), at_least=wanted)
+            for name, unit, work, wanted in parts
+        ],
+        {
+            "series": n_series,
+            "body_bytes_per_series": sum(map(len, plain)) / n_series,
+            "compressed_bytes_per_series": sum(map(len, bodies)) / n_series,
+        },
+    )
+
+
+def _decode(plain: Sequence[NDArray[np.uint8]]) -> int:
+    return sum(len(decode_write_request(text, _SEED).series_ids) for text in plain)
+
+
+def _unsnap_all(bodies: Sequence[bytes], n_series: int) -> int:
+    for body in bodies:
+        _unsnap(body)
+    return n_series
+
+
+def _look_up(requests: Sequence[WriteRequest]) -> Callable[[], int]:
+    known = KnownSeries(1_000_000)
+    for request in requests:
+        known.add(request.series_ids, now_ms())
+
+    def work() -> int:
+        now = now_ms()
+        return sum(len(known.unknown(request.series_ids, now)) for request in requests)
+
+    return work
+
+
+def _encode(requests: Sequence[WriteRequest]) -> Callable[[], int]:
+    ids = np.concatenate([request.series_ids for request in requests])
+    times = np.concatenate([request.times_ms for request in requests])
+    values = np.concatenate([request.values for request in requests])
+
+    def work() -> int:
+        for columns in split_by_partition(ids, times, values, _PARTITIONS):
+            encode_samples([SampleBlock(_TENANT.name, now_ms(), 30, *columns)])
+        return len(ids)
+
+    return work
+
+
+def _take_in(bodies: Sequence[bytes], requests: Sequence[WriteRequest]) -> Callable[[], int]:
+    decoder = Decoder(Settings())
+    for request in requests:
+        decoder.known.add(request.series_ids, now_ms())
+
+    def work() -> int:
+        now = now_ms()
+        return sum(len(decoder.read_remote_write(body, _TENANT, now).series_ids) for body in bodies)
+
+    return work
+
+
+def _unsnap(body: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(bytes(cramjam.snappy.decompress_raw(body)), dtype=np.uint8)

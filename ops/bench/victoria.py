@@ -1,0 +1,115 @@
+"""The same load into VictoriaMetrics, where it is installed: what a receiver alone costs."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from ops import api
+from ops.bench.end_to_end import CONNECTIONS, QUICK_SETTLE_S, SETTLE_S, LossError
+from ops.bench.figures import Figure, Measurement, Plan
+from ops.bench.processes import MB, PeakMemory, cpu_seconds, wait_quiet
+from ops.bench.scrapes import encode_load
+from ops.demo_check import wait_for
+from ops.loadgen import send
+from ops.ports import free_base_port
+from topology.clock import now_ms
+
+NAME = "victoria"
+PROGRAM = "victoria-metrics"
+_START_S, _STOP_S, _STORED_DEADLINE_S = 20.0, 20.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Victoria:
+    """A running server."""
+
+    pid: int
+    url: str
+    folder: Path
+
+    def n_samples(self) -> int:
+        """Return how many samples can be queried."""
+        query = 'sum(count_over_time({job="node-exporter"}[7d]))'
+        target = f"{self.url}/api/v1/query?{urlencode({'query': query})}"
+        result = json.loads(api.request("GET", target).body)["data"]["result"]
+        return int(result[0]["value"][1]) if result else 0
+
+
+def run(plan: Plan) -> Measurement:
+    """Send the load of the end-to-end benchmark; no figures where the program is missing."""
+    if shutil.which(PROGRAM) is None:
+        return Measurement(facts={"skipped": f"{PROGRAM} is not on the PATH"})
+    load = encode_load(plan.series, plan.steps, now_ms(), plan.seed)
+    n_samples = sum(body.n_samples for step in load for body in step)
+    with _victoria() as server:
+        pids = {NAME: server.pid}
+        wait_quiet(pids, 1.0, deadline_s=5.0)
+        before_s = cpu_seconds(pids)[NAME]
+        with PeakMemory(pids) as memory:
+            sent = asyncio.run(send(f"{server.url}/api/v1/write", "none", load, CONNECTIONS))
+            wait_quiet(pids, QUICK_SETTLE_S if plan.is_quick else SETTLE_S)
+        cpu_s = cpu_seconds(pids)[NAME] - before_s
+        if wait_for(server.n_samples, n_samples, _STORED_DEADLINE_S) is None:
+            raise LossError(f"{server.n_samples():,} of {n_samples:,} samples can be queried")
+        disk = sum(file.stat().st_size for file in server.folder.rglob("*") if file.is_file())
+    return Measurement(
+        [
+            Figure(NAME, "accepted", "samples/s", [n_samples / sent.seconds]),
+            Figure(NAME, "all of it", "samples/CPU-s", [n_samples / cpu_s]),
+            Figure(NAME, "CPU", "s", [cpu_s]),
+            Figure(NAME, "disk, with index", "bytes/sample", [disk / n_samples]),
+            Figure(NAME, "peak memory (PSS)", "MB", [memory.peak_of_all / MB]),
+        ],
+        {"series": plan.series, "steps": plan.steps, "samples": n_samples},
+    )
+
+
+def version() -> str | None:
+    """Return what the program says of itself, None where it is missing."""
+    if (program := shutil.which(PROGRAM)) is None:
+        return None
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the PATH
+    return said.stdout.strip() or None
+
+
+@contextlib.contextmanager
+def _victoria() -> Iterator[Victoria]:
+    address = f"127.0.0.1:{free_base_port()}"
+    with tempfile.TemporaryDirectory(prefix="observai-victoria-") as folder:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [
+                shutil.which(PROGRAM) or PROGRAM,
+                f"-storageDataPath={folder}",
+                f"-httpListenAddr={address}",
+                "-search.latencyOffset=0s",
+                "-loggerLevel=ERROR",
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            server = Victoria(process.pid, f"http://{address}", Path(folder))
+            wait_for(lambda: _answers(server), 1, _START_S)
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(server: Victoria) -> bool:
+    try:
+        return api.request("GET", f"{server.url}/health", timeout_s=1).status == 200
+    except OSError:
+        time.sleep(0.1)
+        return False

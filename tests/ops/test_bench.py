@@ -1,0 +1,110 @@
+"""The benchmarks run, and their figures are what they say."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ops.bench.__main__ import BENCHES, main
+from ops.bench.figures import Figure, Measurement, cpu_rates
+from ops.bench.processes import cpu_seconds, peak_rss_bytes, pss_bytes
+from ops.bench.report import missed, ratio_to_peer
+
+
+def test_a_figure_is_the_median_with_its_spread() -> None:
+    """Repeats 1, 4, 2: median 2, spread 3 of 2."""
+    figure = Figure("b", "f", "s", [1, 4, 2])
+
+    assert (figure.value, figure.spread, figure.is_reached) == (2, 1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "at_most", "is_reached"), [(5, None, True), (6, None, False), (None, 4, False)]
+)
+def test_a_figure_is_reached_or_missed(
+    at_least: float | None, at_most: float | None, is_reached: bool
+) -> None:
+    """The limit itself is enough."""
+    figure = Figure("b", "f", "s", [5], at_least, at_most)
+
+    assert figure.is_reached is is_reached
+    assert missed({"b": Measurement([figure])}) == ([] if is_reached else [figure])
+
+
+def test_rates_are_per_cpu_second() -> None:
+    """A second of sleep costs no CPU, so it does not lower the rate."""
+
+    def work() -> int:
+        time.sleep(0.05)
+        return sum(range(200_000)) and 1_000_000
+
+    assert min(cpu_rates(work, 2)) > 1_000_000 / 0.05
+
+
+def test_cpu_and_memory_of_this_process_are_found() -> None:
+    """Busy work shows in CPU seconds, and the peak is no less than what is held now."""
+    pids = {"me": os.getpid()}
+    before_s = cpu_seconds(pids)["me"]
+    until_s = time.process_time() + 0.1
+    while time.process_time() < until_s:
+        pass
+
+    assert 0.08 <= cpu_seconds(pids)["me"] - before_s < 1
+    assert peak_rss_bytes(pids)["me"] >= pss_bytes(pids)["me"] > 10_000_000
+
+
+def test_the_ratio_needs_both_runs() -> None:
+    """Our samples per CPU-second by theirs."""
+    ours = Measurement([Figure("end_to_end", "all processes", "", [200.0])])
+    theirs = Measurement([Figure("victoria", "all of it", "", [400.0])])
+
+    ratio = ratio_to_peer({"end_to_end": ours, "victoria": theirs})
+
+    assert ratio is not None
+    assert ratio.value == 0.5
+    assert ratio_to_peer({"end_to_end": ours}) is None
+
+
+def test_quick_benches_of_the_pipeline_write_one_file_of_figures(tmp_path: Path) -> None:
+    """Machine, versions, seed and every repeat stand in it."""
+    names = ("remote_write", "json", "windows")
+    only = [word for name in names for word in ("--only", name)]
+
+    code = main(["--quick", "--seed", "3", "--out", str(tmp_path), *only])
+
+    (file,) = tmp_path.iterdir()
+    results = json.loads(file.read_text())
+    assert code == 0
+    assert results["plan"]["seed"] == 3
+    assert results["machine"]["cores"] >= 1
+    assert results["versions"]["numpy"]
+    assert list(results["benches"]) == list(names)
+    for bench in results["benches"].values():
+        assert all(figure["value"] > 0 for figure in bench["figures"])
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_the_quick_end_to_end_bench_loses_nothing(tmp_path: Path) -> None:
+    """2,000 series by 12 steps through all processes."""
+    code = main(["--quick", "--out", str(tmp_path), "--only", "end_to_end"])
+
+    (file,) = tmp_path.iterdir()
+    bench = json.loads(file.read_text())["benches"]["end_to_end"]
+    assert code == 0
+    assert (bench["facts"]["samples"], bench["facts"]["lossless"]) == (24_000, True)
+
+
+def test_every_bench_of_the_issue_is_there() -> None:
+    """One command runs them all."""
+    assert set(BENCHES) == {
+        "remote_write",
+        "json",
+        "windows",
+        "archive",
+        "end_to_end",
+        "victoria",
+        "idle",
+    }

@@ -1,0 +1,26 @@
+"""One embedded engine for the session: a process can open one path only. Tests differ by tenant."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from ops import migrate
+from topology.store.client import Engine, Limits
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine with all migrations applied; its limits are small, so that tests can reach them."""
+    path = tmp_path_factory.mktemp("store") / "chdb"
+    limits = Limits(timeout_s=2, memory_bytes=256 << 20, max_rows=10_000)
+    opened = Engine(f"chdb://{path}", limits, max_readers=4)
+    migrate.apply(opened.writer)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tenant() -> str:
+    """Name of a tenant of the test's own."""
+    return f"tenant-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,302 @@
+"""The archive against the real broker and the real engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from schemas.dead_letters import decode_dead_letter
+from schemas.rollups import RecomputeBlock, RollupBlock, encode_rollups
+from schemas.samples import encode_samples, tick
+from schemas.series import Announcement, encode_series, series_block
+from schemas.topics import Topic
+from tests.topology.store.rows import NOON_MS, RETENTION_DAYS, read, sample_block
+from tests.waiting import wait_until_async
+from topology.clock import now_ms
+from topology.metrics import Metrics
+from topology.producer import make_producer
+from topology.runtime import Context, Health
+from topology.settings import Settings
+from topology.store.archive import Archive
+from topology.store.batch import Batch
+from topology.store.client import Engine
+from topology.store.dead_letters import DeadLetters
+from topology.store.writer import Writer
+from topology.topics import ensure_topics
+
+pytestmark = pytest.mark.broker
+
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Bench:
+    """A deployment's topics with a producer, the engine, and one tenant."""
+
+    settings: Settings
+    engine: Engine
+    producer: AIOKafkaProducer
+    tenant: str
+
+    async def publish(self, topic: Topic, payload: bytes, partition: int = 0) -> int:
+        """Publish a record; return its offset."""
+        name = self.settings.topic(topic)
+        metadata = await self.producer.send_and_wait(name, payload, partition=partition)
+        return int(metadata.offset)
+
+    async def publish_samples(self, rows: list[tuple[int, int, float]], partition: int = 0) -> int:
+        """Publish one record of samples; return its offset."""
+        return await self.publish(
+            Topic.SAMPLES, encode_samples([sample_block(self.tenant, rows)]), partition
+        )
+
+    def count(self, relation: str = "samples") -> int:
+        """Rows of a relation."""
+        return int(read(self.engine, self.tenant, f"SELECT count() FROM {relation}")[0][0])
+
+    async def wait_rows(self, n_rows: int, relation: str = "samples") -> None:
+        """Return when the relation has that many rows."""
+
+        async def enough() -> bool:
+            return await asyncio.to_thread(self.count, relation) >= n_rows
+
+        await wait_until_async(enough, 20, f"{n_rows} rows in {relation}")
+
+    @asynccontextmanager
+    async def archiving(
+        self, writer: Writer | None = None, settings: Settings | None = None
+    ) -> AsyncIterator[Context]:
+        """Run an archive meanwhile."""
+        settings = settings or self.settings
+        log = structlog.get_logger("test")
+        context = Context("store", settings, Metrics(), Health(), log, asyncio.Event())
+        letters = DeadLetters(
+            self.producer, settings.topic(Topic.DEAD_LETTERS), context.metrics, log
+        )
+        writer = writer or Writer(self.engine, context.metrics, now_ms)
+        task = asyncio.create_task(Archive(context, writer, letters).run())
+        try:
+            yield context
+        finally:
+            context.stopping.set()
+            await asyncio.wait_for(task, 20)
+
+    async def committed(self, topic: Topic, partition: int = 0) -> int | None:
+        """Committed offset of the archive's group."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka_bootstrap,
+            group_id=f"{self.settings.topic_prefix}archive",
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        try:
+            place = TopicPartition(self.settings.topic(topic), partition)
+            consumer.assign([place])
+            offset = await consumer.committed(place)
+            return None if offset is None else int(offset)
+        finally:
+            await consumer.stop()
+
+
+@pytest.fixture
+async def bench(own_settings: Settings, engine: Engine, tenant: str) -> AsyncIterator[Bench]:
+    await ensure_topics(own_settings)
+    producer = make_producer(own_settings)
+    await producer.start()
+    yield Bench(own_settings, engine, producer, tenant)
+    await producer.stop()
+
+
+async def test_a_row_is_queryable_two_seconds_after_it_was_published(bench: Bench) -> None:
+    """With its labels; and the offset is committed."""
+    async with bench.archiving():
+        await bench.publish_samples([(1, NOON_MS, 1.0)])
+        await bench.wait_rows(1)
+
+        announced = [Announcement(2, {"__name__": "test", "host": "a"})]
+        started_s = time.monotonic()
+        series = series_block(bench.tenant, NOON_MS, RETENTION_DAYS, announced)
+        await bench.publish(Topic.SERIES, encode_series([series]))
+        await bench.publish_samples([(2, NOON_MS, 5.0)])
+        await bench.wait_rows(2)
+        taken_s = time.monotonic() - started_s
+
+    rows = read(bench.engine, bench.tenant, "SELECT labels, value FROM samples WHERE metric='test'")
+    assert rows == [({"host": "a"}, 5.0)]
+    assert taken_s < 2
+    assert await bench.committed(Topic.SAMPLES) == 2
+
+
+async def test_repeats_after_a_restart_change_nothing(bench: Bench) -> None:
+    """A batch that was inserted and not committed is inserted again."""
+    for step in range(20):
+        await bench.publish_samples([(step, NOON_MS + step, float(step))], partition=step % 4)
+    again = sample_block(bench.tenant, [(3, NOON_MS + 3, 3.0)])
+    Writer(bench.engine, Metrics(), now_ms).insert(Batch(0.0, samples=[again]))
+
+    async with bench.archiving():
+        await bench.wait_rows(20)
+
+    assert bench.count() == 20
+
+
+async def test_an_undecodable_record_becomes_a_dead_letter(bench: Bench) -> None:
+    """The records around it are stored, and its bytes, place and reason are kept."""
+    await bench.publish_samples([(1, NOON_MS, 1.0)])
+    offset = await bench.publish(Topic.SAMPLES, b"no record")
+    await bench.publish(Topic.SAMPLES, encode_samples([sample_block(bench.tenant, [(1, -5, 1.0)])]))
+    await bench.publish_samples([(1, NOON_MS + 1, 2.0)])
+
+    async with bench.archiving() as context:
+        await bench.wait_rows(2)
+        counted = context.metrics.registry.get_sample_value(
+            "observai_records_dead_lettered_total", {"topic": "samples", "reason": "undecodable"}
+        )
+
+    letters = AIOKafkaConsumer(
+        bench.settings.topic(Topic.DEAD_LETTERS),
+        bootstrap_servers=bench.settings.kafka_bootstrap,
+        auto_offset_reset="earliest",
+    )
+    await letters.start()
+    try:
+        first = decode_dead_letter((await letters.getone()).value)
+    finally:
+        await letters.stop()
+    assert counted == 2
+    assert (first.topic, first.partition, first.offset) == ("samples", 0, offset)
+    assert (first.record, first.reason) == (
+        b"no record",
+        "9 bytes are too few for a block header of 24",
+    )
+
+
+async def test_an_unknown_version_stops_its_partition_and_no_other(bench: Bench) -> None:
+    """The partition stands before the record, readiness names it, and nothing is skipped."""
+    await bench.publish_samples([(1, NOON_MS, 1.0)])
+    newer = bytearray(encode_samples([sample_block(bench.tenant, [(1, NOON_MS, 1.0)])]))
+    newer[3] = 250
+    offset = await bench.publish(Topic.SAMPLES, bytes(newer))
+    await bench.publish_samples([(1, NOON_MS + 1, 2.0)])
+    await bench.publish_samples([(2, NOON_MS, 2.0)], partition=1)
+
+    async with bench.archiving() as context:
+        await bench.wait_rows(2)
+        await bench.publish_samples([(3, NOON_MS, 2.0)], partition=1)
+        await bench.wait_rows(3)
+        reasons = context.health.reasons()
+
+    name = f"{bench.settings.topic(Topic.SAMPLES)}-0"
+    assert f"stands still at offset {offset}" in reasons[name]
+    assert "format version 250" in reasons[name]
+    assert bench.count() == 3
+    assert await bench.committed(Topic.SAMPLES) == offset
+
+
+async def test_a_store_that_is_away_is_tried_again(bench: Bench) -> None:
+    """Readiness says so meanwhile, and nothing is lost."""
+
+    class AwayAtFirst(Writer):
+        n_failures = 0
+
+        def insert(self, batch: Batch) -> None:
+            if batch.samples and self.n_failures < 2:
+                self.n_failures += 1
+                reasons.append(dict(context.health.reasons()))
+                raise OperationalError("connection refused")
+            super().insert(batch)
+
+    reasons: list[dict[str, str]] = []
+    writer = AwayAtFirst(bench.engine, Metrics(), now_ms)
+    async with bench.archiving(writer) as context:
+        await bench.publish_samples([(1, NOON_MS, 1.0)])
+        await bench.wait_rows(1)
+        await wait_until_async(
+            lambda: asyncio.sleep(0, "store" not in context.health.reasons()), 5, "ready again"
+        )
+
+    assert reasons[1]["store"] == "write failed: connection refused"
+
+
+async def test_a_batch_over_many_days_is_stored(bench: Bench) -> None:
+    """More days than the engine takes in one insert, in two tiers, out of order."""
+    days = [(day * 37) % 250 for day in range(250)]
+    rows = [(1, NOON_MS - day * DAY_MS, float(day)) for day in days]
+    short = sample_block(bench.tenant, [(2, NOON_MS, 1.0)], retention_days=900)
+
+    async with bench.archiving():
+        record = encode_samples([sample_block(bench.tenant, rows), short])
+        await bench.publish(Topic.SAMPLES, record)
+        await bench.wait_rows(251)
+
+    assert bench.count() == 251
+
+
+async def test_marked_windows_are_recomputed_when_their_samples_are_stored(bench: Bench) -> None:
+    """The recomputed row wins over the streamed one, whichever came first; ticks pass."""
+    await bench.publish(Topic.SAMPLES, encode_samples([tick(NOON_MS)]))
+    await bench.publish_samples([(1, NOON_MS, 1.0)])
+    late = await bench.publish_samples([(1, NOON_MS + 10, 5.0)])
+    ids, starts = np.array([1], np.uint64), np.array([NOON_MS])
+    one = np.ones(1)
+    streamed = RollupBlock(
+        *(bench.tenant, NOON_MS, RETENTION_DAYS, 60, starts, ids, one.astype(np.uint32)),
+        *(one, one, one, one, one, one * 0),
+    )
+    mark = RecomputeBlock(bench.tenant, NOON_MS, RETENTION_DAYS, 60, 0, late, starts, ids)
+    unready = RecomputeBlock(bench.tenant, NOON_MS, RETENTION_DAYS, 60, 0, late + 9, starts, ids)
+    await bench.publish(Topic.ROLLUPS, encode_rollups([mark, streamed]))
+    held = await bench.publish(Topic.ROLLUPS, encode_rollups([unready]))
+    await bench.publish(Topic.ROLLUPS, encode_rollups([streamed]))
+
+    async def is_recomputed() -> bool:
+        rows = read(bench.engine, bench.tenant, "SELECT count, sum, increase FROM rollups")
+        return rows == [(2, 6.0, 4.0)]
+
+    async with bench.archiving():
+        await wait_until_async(is_recomputed, 20, "the recomputed row")
+
+    assert await is_recomputed()
+    assert await bench.committed(Topic.ROLLUPS) == held
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_or_doubled_while_partitions_move(bench: Bench) -> None:
+    """A second store joins and leaves under load."""
+    stop = asyncio.Event()
+    n_published = 0
+
+    async def load() -> None:
+        nonlocal n_published
+        while not stop.is_set():
+            row = (n_published, NOON_MS + n_published, 1.0)
+            await bench.publish_samples([row], partition=n_published % 4)
+            n_published += 1
+
+    second = bench.settings.model_copy(update={"port": bench.settings.port + 1})
+    async with bench.archiving():
+        loading = asyncio.create_task(load())
+        await bench.wait_rows(50)
+        async with bench.archiving(settings=second) as context:
+            await wait_until_async(
+                lambda: asyncio.sleep(
+                    0,
+                    "archive" not in context.health.reasons(),
+                ),
+                20,
+                "the second store has partitions",
+            )
+            await bench.wait_rows(bench.count() + 50)
+        await bench.wait_rows(bench.count() + 50)
+        stop.set()
+        await loading
+        await bench.wait_rows(n_published)
+
+    assert bench.count() == n_published

@@ -1,0 +1,116 @@
+"""What an analyst sees: names, types, one row a key, and the cost of a filter by metric."""
+
+import math
+import re
+
+from schemas.series import MetricType
+from tests.topology.store.rows import NOON_MS, read, sample_block, store_samples, store_series
+from topology.store.client import Engine
+from topology.store.guard import check
+
+_MAP = "Map(String, String)"
+_TIME = "DateTime64(3, 'UTC')"
+_PERCENTILES = [(name, "Nullable(Float64)") for name in ("p50", "p90", "p99")]
+_FLOATS = [(name, "Float64") for name in ("sum", "min", "max", "first", "last", "increase")]
+
+COLUMNS = {
+    "series": [
+        *(("series_id", "UInt64"), ("metric", "String"), ("labels", _MAP), ("type", "String")),
+        *(("unit", "String"), ("first_seen", _TIME), ("last_seen", _TIME)),
+    ],
+    "samples": [
+        *(("time", _TIME), ("series_id", "UInt64"), ("metric", "String"), ("labels", _MAP)),
+        ("value", "Float64"),
+    ],
+    "rollups": [
+        *(("width_s", "UInt32"), ("window_start", "DateTime('UTC')"), ("series_id", "UInt64")),
+        *(("metric", "String"), ("labels", _MAP), ("count", "UInt64")),
+        *(*_FLOATS, *_PERCENTILES),
+    ],
+}
+
+
+def test_relations_have_the_columns_of_the_contract(engine: Engine, tenant: str) -> None:
+    """Names, order and types are what scripts rely on."""
+    for relation, columns in COLUMNS.items():
+        described = read(engine, tenant, f"DESCRIBE TABLE {relation}")
+
+        assert [(name, type_name) for name, type_name, *_ in described] == columns
+
+
+def test_of_samples_with_one_time_the_last_to_arrive_stays(engine: Engine, tenant: str) -> None:
+    """Within a block and over blocks."""
+    store_samples(engine, sample_block(tenant, [(1, NOON_MS, 1.0), (1, NOON_MS, 2.0)]))
+    within = read(engine, tenant, "SELECT value FROM samples")
+
+    store_samples(engine, sample_block(tenant, [(1, NOON_MS, 0.5), (1, NOON_MS + 1, 7.0)]))
+    over = read(engine, tenant, "SELECT value FROM samples ORDER BY time")
+
+    assert within == [(2.0,)]
+    assert over == [(0.5,), (7.0,)]
+
+
+def test_a_nan_keeps_its_bits(engine: Engine, tenant: str) -> None:
+    """A stale marker is told from other NaNs after storage."""
+    block = sample_block(tenant, [(1, NOON_MS, math.nan)])
+    block.values.view("u8")[0] = 0x7FF0000000000002
+    store_samples(engine, block)
+
+    bits = read(engine, tenant, "SELECT reinterpretAsUInt64(value) FROM samples")
+
+    assert bits == [(0x7FF0000000000002,)]
+
+
+def test_a_series_announced_again_is_one_row(engine: Engine, tenant: str) -> None:
+    """First and last seen span all announcements, and a known type wins over an unknown one."""
+    labels = {1: {"__name__": "requests", "host": "a"}}
+    store_series(engine, tenant, labels, metric_type=MetricType.COUNTER, unit="bytes")
+    store_series(engine, tenant, labels, seen_ms=NOON_MS + 5000)
+    store_series(engine, tenant, labels, seen_ms=NOON_MS - 5000)
+
+    columns = (
+        "metric, labels, type, unit, toUnixTimestamp64Milli(first_seen), "
+        "toUnixTimestamp64Milli(last_seen)"
+    )
+    rows = read(engine, tenant, f"SELECT {columns} FROM series")
+
+    seen = (NOON_MS - 5000, NOON_MS + 5000)
+    assert rows == [("requests", {"host": "a"}, "counter", "bytes", *seen)]
+
+
+def test_samples_carry_metric_and_labels_of_their_series(engine: Engine, tenant: str) -> None:
+    """A sample whose series is not known yet is shown without them, not hidden."""
+    store_series(engine, tenant, {1: {"__name__": "load", "host": "a"}})
+    store_samples(engine, sample_block(tenant, [(1, NOON_MS, 1.0), (2, NOON_MS, 2.0)]))
+
+    rows = read(engine, tenant, "SELECT metric, labels, value FROM samples ORDER BY value")
+
+    assert rows == [("load", {"host": "a"}, 1.0), ("", {}, 2.0)]
+
+
+def test_a_metric_and_a_time_range_read_a_small_part_of_the_rows(
+    engine: Engine, tenant: str
+) -> None:
+    """The condition on the metric reaches the primary key, that on the time the partitions."""
+    n_series, day_ms = 400, 86_400_000
+    names = {key << 40: {"__name__": f"metric_{key}"} for key in range(n_series)}
+    store_series(engine, tenant, names)
+    for day in range(4):
+        rows = [
+            (key, NOON_MS + day * day_ms + step * 1000, 1.0) for key in names for step in range(200)
+        ]
+        store_samples(engine, sample_block(tenant, rows))
+
+    statement = check(
+        "SELECT count() FROM samples WHERE metric = 'metric_7' "
+        f"AND time < fromUnixTimestamp64Milli({NOON_MS + day_ms})"
+    )
+    with engine.reader(tenant) as client:
+        plan = client.raw_query(f"EXPLAIN indexes = 1 {statement}", fmt="TSVRaw").decode()
+        (count,) = client.query(statement).result_rows[0]
+
+    read_of_samples = plan[plan.index("stored_samples)") :]
+    granules = int(re.findall(r"Granules: (\d+)", read_of_samples)[0])
+    assert count == 200
+    assert "series_id in 1-element set" in read_of_samples
+    assert granules <= 4  # Of 40: 320,000 rows.

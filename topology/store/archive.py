@@ -1,0 +1,280 @@
+"""Archives topics samples, series and rollups into the store, and recomputes marked windows."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from aiokafka import (
+    AIOKafkaConsumer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from schemas.errors import InvalidRecord, UnknownVersion
+from schemas.topics import Topic
+from topology.runtime import Context
+from topology.store.batch import FLUSH_S, Batch
+from topology.store.dead_letters import DeadLetters
+from topology.store.lag import report_lag
+from topology.store.progress import Progress
+from topology.store.rounds import Rounds
+from topology.store.writer import Writer
+
+TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS)
+
+# Windows that a partition of rollups may wait for; with more, it is not read on.
+MAX_PENDING_WINDOWS = 500_000
+
+_POLL_S = 0.5
+_PAUSE_S = 0.05
+# Some 40,000 rows each at most: a read overfills a batch by little.
+_RECORDS_PER_READ = 16
+_REVOKE_DEADLINE_S = 30.0
+_STOP_DEADLINE_S = 5.0
+
+
+class Archive:
+    """Reads, gathers and writes: one batch is written in a thread while the next is gathered.
+
+    Offsets are committed after the insert, and every insert is an upsert, so a crash at any
+    point leads to repeats that change nothing.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        writer: Writer,
+        dead_letters: DeadLetters,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = context.settings
+        self._context = context
+        self._dead_letters = dead_letters
+        self._clock_s = clock_s
+        self._topic_of = {settings.topic(topic): topic for topic in TOPICS}
+        self._progress = Progress(settings.topic(Topic.SAMPLES), settings.topic(Topic.ROLLUPS))
+        self._batch = Batch(clock_s())
+        self._written: Batch | None = None
+        self._writing: asyncio.Task[None] | None = None
+        # An epoch lasts from one rebalance to the next; what was read in another one is void.
+        self._epoch = 0
+        self._begun_epoch = -1
+        self._is_assigned = False
+        self._held: set[TopicPartition] = set()
+        self._stopped: set[TopicPartition] = set()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=f"{settings.topic_prefix}archive",
+            # A store that was killed takes its partitions up again at once.
+            group_instance_id=f"{settings.host}-{settings.role_port('store')}",
+            # Partition p of all three topics must meet in one process.
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_bytes=32 << 20,
+            max_poll_interval_ms=86_400_000,
+            session_timeout_ms=10_000,
+        )
+        self._rounds = Rounds(context, writer, self._progress, self._consumer)
+
+    async def run(self) -> None:
+        """Archive until the role stops, then write and commit what is gathered."""
+        self._context.health.set("archive", "waiting for partitions")
+        self._consumer.subscribe(list(self._topic_of), listener=_Listener(self))
+        await self._start_consumer()
+        try:
+            while not self._context.stopping.is_set():
+                if await self._begin_partitions():
+                    self._start_write_if_due()
+                    await self._read_or_wait()
+                    self._hold_back_rollups()
+                    report_lag(self._context.metrics, self._ages())
+            await self._drain()
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+            await self._consumer.stop()
+            self._rounds.close()
+
+    async def release(self) -> None:
+        """Let go of all partitions: end the running write, drop what is only gathered."""
+        self._is_assigned = False
+        self._epoch += 1
+        if (writing := self._writing) is not None:
+            await asyncio.wait({writing}, timeout=_REVOKE_DEADLINE_S)
+            writing.cancel()
+        self._writing = self._written = None
+        self._batch = Batch(self._clock_s())
+        self._progress.clear()
+        self._held.clear()
+        for place in self._stopped:
+            self._context.health.set(_name(place), None)
+            self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(0)
+        self._stopped.clear()
+
+    def assigned(self) -> None:
+        """Take up the partitions of a new assignment."""
+        self._is_assigned = True
+
+    async def _start_consumer(self) -> None:
+        while not self._context.stopping.is_set():
+            try:
+                await self._consumer.start()
+            except KafkaError as error:
+                bootstrap = self._context.settings.kafka_bootstrap
+                self._context.health.set("kafka", f"cannot reach {bootstrap}: {error}")
+                await asyncio.sleep(1)
+            else:
+                self._context.health.set("kafka", None)
+                return
+
+    async def _begin_partitions(self) -> bool:
+        """Begin the partitions of a new assignment where they are committed; False if not yet.
+
+        The position is set here and not left to the client: records that it had fetched before
+        the rebalance may have gone to a read that was void.
+        """
+        epoch = self._epoch
+        if not self._is_assigned:
+            await asyncio.sleep(_PAUSE_S)
+        elif self._begun_epoch != epoch:
+            new: list[TopicPartition] = []
+            for place in self._consumer.assignment():
+                committed = await self._consumer.committed(place)
+                if epoch != self._epoch:
+                    return False
+                if committed is None:
+                    new.append(place)
+                else:
+                    self._consumer.seek(place, committed)
+                self._progress.begin(place, committed)
+            if new:
+                # All in one request: each waits for the fetch that runs on its connection.
+                await self._consumer.seek_to_beginning(*new)
+                if epoch != self._epoch:
+                    return False
+            self._begun_epoch = epoch
+            self._context.health.set("archive", None)
+        return self._is_assigned and self._begun_epoch == self._epoch
+
+    def _start_write_if_due(self) -> None:
+        if self._writing is not None:
+            if not self._writing.done():
+                return
+            self._writing.result()  # Raises what is no failure of the store: a bug.
+            self._writing = self._written = None
+        now_s = self._clock_s()
+        is_left_over = now_s - self._batch.began_s >= FLUSH_S and (
+            self._progress.committable() or self._progress.ready_marks()
+        )
+        if self._batch.is_due(now_s) or is_left_over:
+            self._written, self._batch = self._batch, Batch(now_s)
+            self._writing = asyncio.create_task(self._rounds.write(self._written))
+
+    async def _read_or_wait(self) -> None:
+        if self._batch.is_full() and self._writing is not None:
+            # No polling: memory stays bounded however long the store is away.
+            await asyncio.wait({self._writing}, timeout=_POLL_S)
+            return
+        epoch = self._epoch
+        try:
+            records = await self._consumer.getmany(
+                timeout_ms=self._wait_ms(), max_records=_RECORDS_PER_READ
+            )
+        except KafkaError as error:
+            self._context.log.warning("read failed", error=str(error))
+            await asyncio.sleep(_POLL_S)
+            return
+        for place, batch in records.items():
+            if epoch == self._epoch:
+                await self._take(place, batch)
+
+    def _wait_ms(self) -> int:
+        if not self._batch.n_rows:
+            return int(_POLL_S * 1000)
+        if self._writing is not None:
+            return 20
+        due_in_s = self._batch.began_s + FLUSH_S - self._clock_s()
+        return max(0, int(min(due_in_s, _POLL_S) * 1000))
+
+    async def _take(self, place: TopicPartition, records: Iterable[ConsumerRecord]) -> None:
+        epoch = self._epoch
+        topic = self._topic_of[place.topic]
+        for record in records:
+            try:
+                self._batch.add(topic, place, record.offset, record.value or b"")
+            except InvalidRecord as error:
+                await self._dead_letters.send(record, topic, str(error))
+                if epoch != self._epoch:
+                    return
+                self._batch.pass_over(place, record.offset)
+            except UnknownVersion as error:
+                self._stop_partition(place, record.offset, str(error))
+                return
+
+    def _stop_partition(self, place: TopicPartition, offset: int, reason: str) -> None:
+        text = f"stands still at offset {offset}: {reason}"
+        self._consumer.seek(place, offset)
+        self._consumer.pause(place)
+        self._stopped.add(place)
+        self._context.health.set(_name(place), text)
+        self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(1)
+        self._context.log.error("partition stopped", partition=_name(place), reason=text)
+
+    async def _drain(self) -> None:
+        """Write what is gathered, unless the store takes too long: then it is read again."""
+        if not self._is_assigned:
+            return
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=_STOP_DEADLINE_S)
+            if not self._writing.done():
+                return
+        self._writing = asyncio.create_task(self._rounds.write(self._batch))
+        await asyncio.wait({self._writing}, timeout=_STOP_DEADLINE_S)
+
+    def _ages(self) -> Iterator[tuple[str, int, int | None]]:
+        """Yield stage, partition, and receive time of the oldest record not done, if any."""
+        batches = [batch for batch in (self._written, self._batch) if batch is not None]
+        for place in self._consumer.assignment():
+            stage = "rollup" if self._topic_of[place.topic] == Topic.ROLLUPS else "archive"
+            for batch in batches:
+                yield stage, place.partition, batch.oldest_receive_ms.get(place)
+            yield stage, place.partition, self._progress.oldest_mark_receive_ms(place)
+
+    def _hold_back_rollups(self) -> None:
+        """Pause partitions of rollups that wait for too many windows, resume them afterwards."""
+        for place in self._consumer.assignment():
+            if self._topic_of[place.topic] != Topic.ROLLUPS or place in self._stopped:
+                continue
+            n_windows = self._progress.n_pending_windows(place.partition)
+            if n_windows > MAX_PENDING_WINDOWS and place not in self._held:
+                self._held.add(place)
+                self._consumer.pause(place)
+            elif n_windows < MAX_PENDING_WINDOWS // 2 and place in self._held:
+                self._held.discard(place)
+                self._consumer.resume(place)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
+    """Lets go of everything at a rebalance: kept partitions, too, begin again at their offsets."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Let go while the partitions' offsets can still be committed."""
+        del revoked
+        await self._archive.release()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take up the new assignment before reading goes on."""
+        del assigned
+        self._archive.assigned()
+
+
+def _name(place: TopicPartition) -> str:
+    return f"{place.topic}-{place.partition}"

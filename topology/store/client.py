@@ -1,0 +1,202 @@
+"""Handles to the store: one that writes, and read-only ones of tenants with limits from birth."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from topology.store.engine_config import (
+    ROW_FILTER,
+    TENANT_SETTING,
+    TENANT_TABLES,
+    write_engine_config,
+)
+
+DATABASE = "observai"
+
+# Rows of one key always share a day, so FINAL need not merge across partitions; and time is in
+# the key, so a condition on it may choose the partitions before FINAL.
+_READ_SETTINGS: dict[str, Any] = {
+    "do_not_merge_across_partitions_select_final": 1,
+    "defer_partition_pruning_after_final": 0,
+}
+# One thread and one part at a time keep a block's rows in their order: the last of one key wins.
+_WRITE_SETTINGS: dict[str, Any] = {
+    **_READ_SETTINGS,
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_query_size": 64 << 20,
+    "max_ast_elements": 10_000_000,
+    "max_expanded_ast_elements": 10_000_000,
+}
+_FORMAT_SETTINGS: dict[str, Any] = {
+    "date_time_output_format": "iso",
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 1,
+    "output_format_arrow_string_as_string": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query of a tenant may use."""
+
+    timeout_s: int = 30
+    memory_bytes: int = 1 << 30
+    max_rows: int = 1_000_000
+    max_result_bytes: int = 512 << 20
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that a tenant's handle is born with."""
+        return {
+            "max_execution_time": self.timeout_s,
+            # Let a query use its time: no guess beforehand that it might not suffice.
+            "timeout_before_checking_execution_speed": 0,
+            "max_memory_usage": self.memory_bytes,
+            "max_result_rows": self.max_rows,
+            "max_result_bytes": self.max_result_bytes,
+            "result_overflow_mode": "throw",
+        }
+
+
+class StoreUnavailable(Exception):
+    """The engine cannot be opened or reached; the text says why."""
+
+
+class Engine:
+    """The open store. Embedded, one process owns the path, and this object the process's engine."""
+
+    def __init__(self, url: str, limits: Limits, *, max_readers: int = 24) -> None:
+        """Open the store at chdb://PATH or clickhouse://..., making its database if missing.
+
+        max_readers: handles of tenants kept open; one takes some 2 MB.
+        Raises StoreUnavailable.
+        """
+        self._url = url
+        self._limits = limits
+        self._max_readers = max_readers
+        self._idle: OrderedDict[tuple[str, int], Client] = OrderedDict()
+        self._n_made = 0
+        self._lock = threading.Lock()
+        self.embedded = url.startswith("chdb://")
+        self._database = DATABASE if self.embedded else _database_of(url)
+        try:
+            self._arguments = self._connection()
+            maker = self._connect("default", {})
+            maker.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+            maker.close()
+            self.writer = self._connect(self._database, _WRITE_SETTINGS)
+        except (ClickHouseError, OSError) as error:
+            raise StoreUnavailable(f"cannot open the store at {_redacted(url)}: {error}") from error
+
+    @property
+    def database(self) -> str:
+        """Database that holds all tables."""
+        return self._database
+
+    def protect(self) -> None:
+        """Put the row policies on a server's tables; embedded, the users file holds them."""
+        if self.embedded:
+            return
+        for table in TENANT_TABLES:
+            self.writer.command(
+                f"CREATE ROW POLICY IF NOT EXISTS tenant_only ON {self._database}.{table} "
+                f"USING {ROW_FILTER} TO ALL"
+            )
+
+    @contextmanager
+    def reader(self, tenant: str) -> Iterator[Client]:
+        """Lend a read-only handle that sees the tenant's rows only, for one query at a time."""
+        client = self._take_idle(tenant) or self._make_reader(tenant)
+        try:
+            yield client
+        finally:
+            self._give_back(tenant, client)
+
+    def purge_allocator(self) -> None:
+        """Make the embedded engine give its free pages back."""
+        self.writer.command("SYSTEM JEMALLOC PURGE")
+
+    def interrupt_queries(self) -> None:
+        """Make running queries of tenants end with an error soon."""
+        self.writer.command(f"KILL QUERY WHERE Settings['{TENANT_SETTING}'] != '' ASYNC")
+
+    def close(self) -> None:
+        """Close all handles. No query or insert may run."""
+        with self._lock:
+            readers = list(self._idle.values())
+            self._idle.clear()
+        for client in (*readers, self.writer):
+            client.close()
+
+    def _take_idle(self, tenant: str) -> Client | None:
+        with self._lock:
+            for key in reversed(self._idle):
+                if key[0] == tenant:
+                    return self._idle.pop(key)
+        return None
+
+    def _make_reader(self, tenant: str) -> Client:
+        if not tenant:
+            # An empty name is the operator's: it would see every tenant.
+            raise ValueError("a tenant's name is needed")
+        settings = {
+            **_READ_SETTINGS,
+            **_FORMAT_SETTINGS,
+            **self._limits.settings(),
+            TENANT_SETTING: tenant,
+            # The last one: no setting can be changed after it.
+            "readonly": 1,
+        }
+        return self._connect(self._database, settings)
+
+    def _give_back(self, tenant: str, client: Client) -> None:
+        with self._lock:
+            self._n_made += 1
+            self._idle[tenant, self._n_made] = client
+            surplus = [
+                self._idle.popitem(last=False)[1]
+                for _ in range(len(self._idle) - self._max_readers)
+            ]
+        for old in surplus:
+            old.close()
+
+    def _connect(self, database: str, settings: dict[str, Any]) -> Client:
+        return clickhouse_connect.get_client(
+            **self._arguments, database=database, settings=settings
+        )
+
+    def _connection(self) -> dict[str, Any]:
+        if not self.embedded:
+            return {
+                "dsn": self._url,
+                "autogenerate_session_id": False,
+                "send_receive_timeout": 60 + self._limits.timeout_s,
+            }
+        path = Path(self._url.removeprefix("chdb://")).absolute()
+        config = write_engine_config(path.with_name(path.name + "-config"), self._database)
+        return {
+            "interface": "chdb",
+            "path": str(path),
+            "chdb_options": {"config-file": str(config)},
+        }
+
+
+def _database_of(url: str) -> str:
+    name = urlsplit(url).path.strip("/") or DATABASE
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise StoreUnavailable(f"{name!r} is no name of a database, for example {DATABASE}")
+    return name
+
+
+def _redacted(url: str) -> str:
+    return re.sub(r"//[^@/]*@", "//...@", url)

@@ -1,0 +1,184 @@
+"""Turns decoded blocks into the Arrow tables that the store takes, by whole arrays."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.errors import InvalidRecord
+from schemas.rollups import RollupBlock
+from schemas.samples import SampleBlock
+from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
+
+_DAY_MS = 86_400_000
+_MS = pa.timestamp("ms", tz="UTC")
+_S = pa.timestamp("s", tz="UTC")
+
+# The store's DateTime ends in 2106; what is beyond would land on a wrong day.
+_LAST_MS = (2**32 - 1) * 1000
+
+# An insert that touches more parts than this is refused by the engine; each part is a
+# retention and a day.
+MAX_PARTS = 100
+
+_SUMMARIES = ("sum", "min", "max", "first", "last", "increase")
+
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+class _Block(Protocol):
+    """What the blocks of all topics have in common."""
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def retention_days(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
+def check_samples(block: SampleBlock) -> None:
+    """Raise InvalidRecord for times that the store cannot hold."""
+    _check_times(block.times_ms)
+
+
+def check_rollups(block: RollupBlock) -> None:
+    """Raise InvalidRecord for windows that the store cannot hold."""
+    _check_times(block.window_starts_ms)
+    if (block.window_starts_ms % 1000).any():
+        raise InvalidRecord("a window starts within a second")
+
+
+def check_series(block: SeriesBlock) -> None:
+    """Raise InvalidRecord unless each series has one name and a known type."""
+    if not 0 <= block.receive_ms <= _LAST_MS:
+        raise InvalidRecord(f"receive time {block.receive_ms} ms is outside 1970..2106")
+    if len(block) and block.types.max() > max(MetricType):
+        raise InvalidRecord(f"metric type {block.types.max()}: the last known is {max(MetricType)}")
+    _, _, is_metric = _labels(block)
+    owners = np.repeat(np.arange(len(block)), block.label_counts)[is_metric]
+    if not np.array_equal(owners, np.arange(len(block))):
+        raise InvalidRecord(f"a series has no {METRIC_LABEL}, or several")
+
+
+def samples_table(blocks: Sequence[SampleBlock]) -> pa.Table:
+    """Return rows of table stored_samples, in the order given."""
+    times = np.concatenate([block.times_ms for block in blocks])
+    return pa.table(
+        {
+            "tenant": _tenants(blocks),
+            "series_id": np.concatenate([block.series_ids for block in blocks]),
+            "time": pa.array(times, type=_MS),
+            "value": np.concatenate([block.values for block in blocks]),
+            "retention_days": _retentions(blocks),
+        }
+    )
+
+
+def rollups_table(blocks: Sequence[RollupBlock]) -> pa.Table:
+    """Return rows of table stored_rollups as streamed (version 0), in the order given."""
+    starts = np.concatenate([block.window_starts_ms for block in blocks])
+    columns = {
+        "tenant": _tenants(blocks),
+        "width_s": _repeat(blocks, [block.width_s for block in blocks], np.uint32),
+        "series_id": np.concatenate([block.series_ids for block in blocks]),
+        "window_start": pa.array(starts // 1000, type=_S),
+        "count": np.concatenate([block.counts for block in blocks]).astype(np.uint64),
+    }
+    for name in _SUMMARIES:
+        columns[name] = np.concatenate([getattr(block, f"{name}s") for block in blocks])
+    columns["version"] = np.zeros(len(starts), dtype=np.uint64)
+    columns["retention_days"] = _retentions(blocks)
+    return pa.table(columns)
+
+
+def series_table(blocks: Sequence[SeriesBlock]) -> pa.Table:
+    """Return rows of table stored_series, in the order given."""
+    seen = pa.array(_repeat(blocks, [block.receive_ms for block in blocks], np.int64), type=_MS)
+    metrics, labels = zip(*map(_metrics_and_labels, blocks), strict=True)
+    return pa.table(
+        {
+            "tenant": _tenants(blocks),
+            "metric": pa.concat_arrays(metrics),
+            "series_id": np.concatenate([block.series_ids for block in blocks]),
+            "labels": pa.concat_arrays(labels),
+            "type": np.concatenate([block.types for block in blocks]).astype(np.int8),
+            "unit": [unit for block in blocks for unit in block.units],
+            "first_seen": seen,
+            "last_seen": seen,
+            "retention_days": _retentions(blocks),
+        }
+    )
+
+
+def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
+    """Split a table so that none touches more than MAX_PARTS parts; rows keep their order.
+
+    Rows of one key share a part, hence a piece, so the last of them stays the last.
+    """
+    per_day = _DAY_MS if table.schema.field(time_column).type == _MS else _DAY_MS // 1000
+    days = table[time_column].to_numpy().astype(np.int64) // per_day
+    if len(days) == 0 or days.max() - days.min() + 1 <= MAX_PARTS // _n_retentions(table):
+        return [table]
+    parts = days * 65_536 + table["retention_days"].to_numpy()
+    distinct, part_of_row = np.unique(parts, return_inverse=True)
+    return [
+        table.filter((part_of_row >= first) & (part_of_row < first + MAX_PARTS))
+        for first in range(0, len(distinct), MAX_PARTS)
+    ]
+
+
+def _n_retentions(table: pa.Table) -> int:
+    return min(MAX_PARTS, len(np.unique(table["retention_days"].to_numpy())))
+
+
+def _check_times(times_ms: NDArray[np.int64]) -> None:
+    if len(times_ms) and (times_ms.min() < 0 or times_ms.max() > _LAST_MS):
+        raise InvalidRecord(f"times {times_ms.min()}..{times_ms.max()} ms reach outside 1970..2106")
+
+
+def _repeat(
+    blocks: Sequence[_Block], values: Sequence[int], dtype: type[_Number]
+) -> NDArray[_Number]:
+    return np.repeat(np.array(values, dtype=dtype), [len(block) for block in blocks])
+
+
+def _retentions(blocks: Sequence[_Block]) -> NDArray[np.uint16]:
+    return _repeat(blocks, [block.retention_days for block in blocks], np.uint16)
+
+
+def _tenants(blocks: Sequence[_Block]) -> pa.DictionaryArray:
+    codes: dict[str, int] = {}
+    of_block = [codes.setdefault(block.tenant, len(codes)) for block in blocks]
+    return pa.DictionaryArray.from_arrays(_repeat(blocks, of_block, np.int32), list(codes))
+
+
+def _labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.StringArray, NDArray[np.bool_]]:
+    """Return names and values of all labels of the block, and which of them are the metric's."""
+    bounds = np.zeros(len(block.lengths) + 1, dtype=np.int32)
+    np.cumsum(block.lengths, out=bounds[1:])
+    words = pa.StringArray.from_buffers(
+        len(block.lengths), pa.py_buffer(bounds), pa.py_buffer(block.text)
+    )
+    names, values = words.take(_every_second(words, 0)), words.take(_every_second(words, 1))
+    is_metric = pc.equal(names, METRIC_LABEL).to_numpy(zero_copy_only=False)
+    return names, values, is_metric
+
+
+def _every_second(words: pa.StringArray, first: int) -> pa.Array:
+    return pa.array(np.arange(first, len(words), 2))
+
+
+def _metrics_and_labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.MapArray]:
+    names, values, is_metric = _labels(block)
+    others = pa.array(~is_metric)
+    bounds = np.zeros(len(block) + 1, dtype=np.int32)
+    # Each series has exactly one metric among its labels: see check_series.
+    np.cumsum(block.label_counts.astype(np.int32) - 1, out=bounds[1:])
+    labels = pa.MapArray.from_arrays(bounds, names.filter(others), values.filter(others))
+    return values.filter(pa.array(is_metric)), labels

@@ -1,0 +1,242 @@
+"""Functions that a statement of an analyst may call, reviewed by what they can reach.
+
+On the list: what computes from its arguments alone, or from the time of day. Left out: whatever
+reads files, URLs, dictionaries, other tables or settings, names the server, its users or its
+queries, sleeps, throws, or encrypts.
+"""
+
+# Comparison, logic, conditions, NULL.
+_LOGIC = """
+and assumeNotNull clamp coalesce equals firstNonDefault greater greaterOrEquals greatest if ifNull
+in isDistinctFrom isNotDistinctFrom isNotNull isNull isNullable isZeroOrNull least less
+lessOrEquals multiIf not notEquals notIn notNullIn nullIf nullIn or toNullable xor
+"""
+
+# Arithmetic, rounding, mathematics, bits.
+_NUMBERS = """
+abs acos acosh asin asinh atan atan2 atanh avg2 bitAnd bitCount bitHammingDistance bitNot bitOr
+bitRotateLeft bitRotateRight bitShiftLeft bitShiftRight bitSlice bitTest bitTestAll bitTestAny
+bitXor byteSwap cbrt ceil ceiling cos cosh degrees divide divideDecimal divideOrNull e erf exp
+exp10 exp2 factorial floor gcd hypot ifNotFinite intDiv intDivOrNull intDivOrZero intExp10 intExp2
+isFinite isInfinite isNaN isPrime isProbablePrime lcm lgamma ln log log10 log1p log2 max2 midpoint
+min2 minus mod modulo moduloLegacy moduloOrNull moduloOrZero multiply multiplyDecimal negate pi
+plus positiveModulo positiveModuloOrNull pow power proportionsZTest radians round roundAge
+roundBankers roundDown roundDuration roundToExp2 sigmoid sign sin sinh sqr sqrt tan tanh tgamma
+trunc truncate width_bucket widthBucket
+"""
+
+# Dates and times.
+_TIMES = """
+addDate addDays addHours addInterval addMicroseconds addMilliseconds addMinutes addMonths
+addNanoseconds addQuarters addSeconds addTupleOfIntervals addWeeks addYears age changeDay
+changeHour changeMinute changeMonth changeSecond changeYear curdate current_date current_timestamp
+date_add date_bin date_diff date_sub date_trunc dateAdd dateDiff dateName dateSub dateTrunc day
+dayofmonth dayofweek dayofyear formatDateTime from_unixtime fromDaysSinceYearZero
+fromDaysSinceYearZero32 fromModifiedJulianDay fromModifiedJulianDayOrNull fromUnixTimestamp
+fromUTCTimestamp hop hopEnd hopStart hour last_day localtime makeDate makeDate32 makeDateTime
+makeDateTime64 minute month monthName now now64 quarter second subDate subtractDays subtractHours
+subtractInterval subtractMicroseconds subtractMilliseconds subtractMinutes subtractMonths
+subtractNanoseconds subtractQuarters subtractSeconds subtractTupleOfIntervals subtractWeeks
+subtractYears time_bucket timeDiff timeSlot timestamp timestamp_add timestamp_diff timestamp_sub
+timestampAdd timestampDiff timestampSub timeZoneOf timezoneOf timezoneOffset to_unixtime today
+toDayOfMonth toDayOfWeek toDayOfYear toDaysInMonth toDaysSinceYearZero toHour toISOWeek toISOYear
+toLastDayOfMonth toLastDayOfWeek toMicrosecond toMillisecond toMinute toModifiedJulianDay
+toModifiedJulianDayOrNull toMonday toMonth toMonthNumSinceEpoch toNanosecond toQuarter
+toRelativeDayNum toRelativeHourNum toRelativeMinuteNum toRelativeMonthNum toRelativeQuarterNum
+toRelativeSecondNum toRelativeWeekNum toRelativeYearNum toSecond toStartOfDay
+toStartOfFifteenMinutes toStartOfFiveMinute toStartOfFiveMinutes toStartOfHour toStartOfInterval
+toStartOfISOYear toStartOfMicrosecond toStartOfMillisecond toStartOfMinute toStartOfMonth
+toStartOfNanosecond toStartOfQuarter toStartOfSecond toStartOfTenMinutes toStartOfWeek
+toStartOfYear toTimeZone toTimezone toUnixTimestamp toUTCTimestamp toWeek toYear
+toYearNumSinceEpoch toYearWeek toYYYYMM toYYYYMMDD toYYYYMMDDhhmmss tumble tumbleEnd tumbleStart
+UTCTimestamp week year yearweek yesterday YYYYMMDDhhmmssToDateTime YYYYMMDDhhmmssToDateTime64
+YYYYMMDDToDate YYYYMMDDToDate32
+"""
+
+# Strings.
+_STRINGS = """
+alphaTokens arrayStringConcat ascii bar base32Decode base32Encode base58Decode base58Encode
+base64Decode base64Encode base64URLDecode base64URLEncode basename bin bitmaskToArray
+bitmaskToList bitPositionsToArray byteHammingDistance char char_length character_length
+compareSubstrings concat concat_ws concatAssumeInjective concatWithSeparator
+concatWithSeparatorAssumeInjective conv countMatches countMatchesCaseInsensitive countSubstrings
+countSubstringsCaseInsensitive countSubstringsCaseInsensitiveUTF8 CRC32 CRC32IEEE CRC64
+editDistance editDistanceUTF8 endsWith endsWithCaseInsensitive endsWithCaseInsensitiveUTF8
+endsWithUTF8 extract extractAll extractAllGroupsHorizontal extractAllGroupsVertical extractGroups
+firstLine format formatReadableDecimalSize formatReadableQuantity formatReadableSize
+formatReadableTimeDelta from_base64 hasAllTokens hasAnyTokens hasSubsequence
+hasSubsequenceCaseInsensitive hasSubsequenceCaseInsensitiveUTF8 hasSubsequenceUTF8 hasToken
+hasTokenCaseInsensitive hasTokenCaseInsensitiveOrNull hasTokenOrNull hex ilike initcap initcapUTF8
+instr isValidASCII isValidUTF8 lcase left leftPad leftPadUTF8 leftUTF8 lengthUTF8
+levenshteinDistance like locate lower lowerUTF8 lpad ltrim match matchCaseInsensitive mid
+multiMatchAllIndices multiMatchAny multiMatchAnyIndex multiSearchAllPositions
+multiSearchAllPositionsCaseInsensitive multiSearchAllPositionsCaseInsensitiveUTF8
+multiSearchAllPositionsUTF8 multiSearchAny multiSearchAnyCaseInsensitive
+multiSearchAnyCaseInsensitiveUTF8 multiSearchAnyUTF8 multiSearchFirstIndex
+multiSearchFirstIndexCaseInsensitive multiSearchFirstIndexCaseInsensitiveUTF8
+multiSearchFirstIndexUTF8 multiSearchFirstPosition multiSearchFirstPositionCaseInsensitive
+multiSearchFirstPositionCaseInsensitiveUTF8 multiSearchFirstPositionUTF8 naturalSortKey notILike
+notLike notMatch notMatchCaseInsensitive position positionCaseInsensitive
+positionCaseInsensitiveUTF8 positionUTF8 printf regexp_extract regexp_replace regexp_substr
+regexpExtract regexpPosition regexpQuoteMeta repeat replace replaceAll replaceOne replaceRegexpAll
+replaceRegexpOne reverseBySeparator reverseUTF8 right rightPad rightPadUTF8 rightUTF8 rpad rtrim
+space splitByAlpha splitByChar splitByNonAlpha splitByRegexp splitByString splitByWhitespace
+startsWith startsWithCaseInsensitive startsWithCaseInsensitiveUTF8 startsWithUTF8
+stringBytesEntropy stringBytesUniq stringJaccardIndex stringJaccardIndexUTF8 substr substring
+substring_index substringIndex substringIndexUTF8 substringUTF8 to_base64 tokens toValidUTF8
+translate translateUTF8 trim trimBoth trimLeft trimRight tryBase32Decode tryBase58Decode
+tryBase64Decode tryBase64URLDecode ucase unbin unhex upper upperUTF8
+"""
+
+# Arrays, maps, tuples.
+_ARRAYS = """
+array arrayAll arrayAutocorrelation arrayAvg arrayBottomK arrayCompact arrayConcat arrayCount
+arrayCumSum arrayCumSumNonNegative arrayDifference arrayDistinct arrayDotProduct arrayElement
+arrayElementOrNull arrayEnumerate arrayEnumerateDense arrayEnumerateDenseRanked arrayEnumerateUniq
+arrayEnumerateUniqRanked arrayExcept arrayExists arrayFill arrayFilter arrayFirst arrayFirstIndex
+arrayFirstOrNull arrayFlatten arrayFlattenedLength arrayFold arrayIntersect arrayJaccardIndex
+arrayJoin arrayLast arrayLastIndex arrayLastOrNull arrayLevenshteinDistance arrayMap arrayMax
+arrayMin arrayPartialReverseSort arrayPartialSort arrayPopBack arrayPopFront arrayPushBack
+arrayPushFront arrayReduce arrayReduceInRanges arrayRemove arrayResize arrayReverse
+arrayReverseFill arrayReverseSort arrayReverseSplit arrayRotateLeft arrayRotateRight
+arrayShiftLeft arrayShiftRight arrayShingles arraySlice arraySort arraySplit arraySum arrayTopK
+arrayTranspose arrayUnion arrayUniq arrayWithConstant arrayZip arrayZipUnaligned cardinality
+countEqual dotProduct empty emptyArrayDate emptyArrayDateTime emptyArrayFloat32 emptyArrayFloat64
+emptyArrayInt16 emptyArrayInt32 emptyArrayInt64 emptyArrayInt8 emptyArrayString emptyArrayToSingle
+emptyArrayUInt16 emptyArrayUInt32 emptyArrayUInt64 emptyArrayUInt8 extractKeyValuePairs
+extractKeyValuePairsWithEscaping flatten flattenTuple has hasAll hasAny hasSubstr indexOf
+indexOfAssumeSorted length map mapAdd mapAll mapApply mapConcat mapContains mapContainsKey
+mapContainsKeyLike mapContainsValue mapContainsValueLike mapExists mapExtractKeyLike
+mapExtractValueLike mapFilter mapFromArrays mapKeys mapPartialReverseSort mapPartialSort
+mapPopulateSeries mapReverseSort mapSort mapSubtract mapUpdate mapValues notEmpty notHas range
+replicate reverse tuple tupleConcat tupleDivide tupleDivideByNumber tupleElement
+tupleHammingDistance tupleIntDiv tupleIntDivByNumber tupleIntDivOrZero tupleIntDivOrZeroByNumber
+tupleMinus tupleModulo tupleModuloByNumber tupleMultiply tupleMultiplyByNumber tupleNames
+tupleNegate tuplePlus tuplePositiveModuloByNumber tupleToNameValuePairs
+"""
+
+# Type conversion.
+_CONVERSIONS = """
+accurateCast accurateCastOrDefault accurateCastOrNull arrayReduce CAST DATE defaultValueOfTypeName
+finalizeAggregation fromUnixTimestamp64Micro fromUnixTimestamp64Milli fromUnixTimestamp64Nano
+fromUnixTimestamp64Second grouping identity ignore initializeAggregation isConstant materialize
+neighbor parseDateTime parseDateTime32BestEffort parseDateTime64 parseDateTime64BestEffort
+parseDateTime64BestEffortUS parseDateTimeBestEffort parseDateTimeBestEffortUS reinterpret
+reinterpretAsDate reinterpretAsDateTime reinterpretAsFloat32 reinterpretAsFloat64
+reinterpretAsInt16 reinterpretAsInt32 reinterpretAsInt64 reinterpretAsInt8 reinterpretAsString
+reinterpretAsUInt16 reinterpretAsUInt32 reinterpretAsUInt64 reinterpretAsUInt8
+rowNumberInAllBlocks rowNumberInBlock runningAccumulate runningDifference toBool toColumnTypeName
+toDate toDate32 toDate32OrDefault toDate32OrNull toDate32OrZero toDateOrDefault toDateOrNull
+toDateOrZero toDateTime toDateTime32 toDateTime64 toDateTime64OrDefault toDateTime64OrNull
+toDateTime64OrZero toDateTimeOrDefault toDateTimeOrNull toDateTimeOrZero toFixedString toFloat32
+toFloat32OrDefault toFloat32OrNull toFloat32OrZero toFloat64 toFloat64OrDefault toFloat64OrNull
+toFloat64OrZero toInt16 toInt16OrDefault toInt16OrNull toInt16OrZero toInt32 toInt32OrDefault
+toInt32OrNull toInt32OrZero toInt64 toInt64OrDefault toInt64OrNull toInt64OrZero toInt8
+toInt8OrDefault toInt8OrNull toInt8OrZero toInterval toIntervalDay toIntervalHour
+toIntervalMicrosecond toIntervalMillisecond toIntervalMinute toIntervalMonth toIntervalNanosecond
+toIntervalQuarter toIntervalSecond toIntervalWeek toIntervalYear toLowCardinality toString
+toStringCutToZero toTime toTime64 toTime64OrNull toTime64OrZero toTimeOrNull toTimeOrZero
+toTypeName toUInt16 toUInt16OrDefault toUInt16OrNull toUInt16OrZero toUInt32 toUInt32OrDefault
+toUInt32OrNull toUInt32OrZero toUInt64 toUInt64OrDefault toUInt64OrNull toUInt64OrZero toUInt8
+toUInt8OrDefault toUInt8OrNull toUInt8OrZero toUnixTimestamp64Micro toUnixTimestamp64Milli
+toUnixTimestamp64Nano toUnixTimestamp64Second toUUID toUUIDOrZero transform
+"""
+
+# JSON, URLs, addresses, hashes, ids.
+_DOCUMENTS = """
+cityHash64 cutFragment cutIPv6 cutQueryString cutQueryStringAndFragment cutURLParameter cutWWW
+dateTimeToUUIDv7 decodeURLComponent decodeURLFormComponent domain domainWithoutWWW
+encodeURLComponent encodeURLFormComponent extractURLParameter extractURLParameterNames
+extractURLParameters fragment generateUUIDv4 generateUUIDv7 halfMD5 intHash32 intHash64
+IPv4CIDRToRange IPv4NumToString IPv4NumToStringClassC IPv4StringToNum IPv4StringToNumOrDefault
+IPv4StringToNumOrNull IPv4ToIPv6 IPv6CIDRToRange IPv6NumToString IPv6StringToNum
+IPv6StringToNumOrDefault IPv6StringToNumOrNull isIPAddressInRange isIPv4String isIPv6String
+isValidJSON JSON_EXISTS JSON_QUERY JSON_VALUE JSONArrayLength JSONExtract JSONExtractArrayRaw
+JSONExtractArrayRawCaseInsensitive JSONExtractBool JSONExtractBoolCaseInsensitive
+JSONExtractCaseInsensitive JSONExtractFloat JSONExtractFloatCaseInsensitive JSONExtractInt
+JSONExtractIntCaseInsensitive JSONExtractKeys JSONExtractKeysAndValues
+JSONExtractKeysAndValuesCaseInsensitive JSONExtractKeysAndValuesRaw
+JSONExtractKeysAndValuesRawCaseInsensitive JSONExtractKeysCaseInsensitive JSONExtractRaw
+JSONExtractRawCaseInsensitive JSONExtractString JSONExtractStringCaseInsensitive JSONExtractUInt
+JSONExtractUIntCaseInsensitive JSONHas JSONKey JSONLength JSONMergePatch JSONType
+jumpConsistentHash MD5 murmurHash2_32 murmurHash2_64 murmurHash3_128 murmurHash3_32 murmurHash3_64
+netloc path pathFull port protocol queryString queryStringAndFragment SHA1 SHA224 SHA256 SHA384
+SHA512 simpleJSONExtractBool simpleJSONExtractFloat simpleJSONExtractInt simpleJSONExtractRaw
+simpleJSONExtractString simpleJSONExtractUInt simpleJSONHas sipHash128 sipHash64 toIPv4
+toIPv4OrDefault toIPv4OrNull toIPv4OrZero toIPv6 toIPv6OrDefault toIPv6OrNull toIPv6OrZero
+toJSONString topLevelDomain toUUIDOrDefault toUUIDOrNull URLHierarchy URLPathHierarchy
+UUIDNumToString UUIDStringToNum UUIDToNum UUIDv7ToDateTime wyHash64 xxh3 xxh3_128 xxHash32
+xxHash64
+"""
+
+# Time series.
+_SERIES = """
+seriesDecomposeSTL seriesOutliersDetectTukey timeSeriesFromGrid timeSeriesRange
+"""
+
+# Aggregates and window functions; a combinator may follow (sumIf, quantileOrNull).
+_AGGREGATES = """
+analysisOfVariance anova any any_value anyHeavy anyLast approx_top_count approx_top_k
+approx_top_sum argAndMax argAndMin argMax argMin array_agg array_concat_agg avg avgWeighted
+BIT_AND BIT_OR BIT_XOR corr corrMatrix corrStable count COVAR_POP COVAR_SAMP covarPop
+covarPopMatrix covarPopStable covarSamp covarSampMatrix covarSampStable cume_dist deltaSum
+deltaSumTimestamp dense_rank denseRank entropy exponentialMovingAverage exponentialTimeDecayedAvg
+exponentialTimeDecayedCount exponentialTimeDecayedMax exponentialTimeDecayedSum first_value gini
+group_concat groupArray groupArrayInsertAt groupArrayIntersect groupArrayLast groupArrayMovingAvg
+groupArrayMovingSum groupArraySample groupArraySorted groupBitAnd groupBitmap groupBitmapAnd
+groupBitmapOr groupBitmapXor groupBitOr groupBitXor groupConcat groupUniqArray histogram
+intervalLengthSum kolmogorovSmirnovTest kurtPop kurtSamp lag lagInFrame
+largestTriangleThreeBuckets last_value lead leadInFrame lttb mannWhitneyUTest max max_by
+maxIntersections maxIntersectionsPosition maxMappedArrays meanZTest median medianDD
+medianDeterministic medianExact medianExactHigh medianExactLow medianExactWeighted
+medianExactWeightedInterpolated medianGK medianInterpolatedWeighted medianTDigest
+medianTDigestWeighted medianTiming medianTimingWeighted min min_by minMappedArrays
+nonNegativeDerivative nth_value ntile percent_rank percentRank quantile quantileDD
+quantileDeterministic quantileExact quantileExactExclusive quantileExactHigh
+quantileExactInclusive quantileExactLow quantileExactWeighted quantileExactWeightedInterpolated
+quantileGK quantileInterpolatedWeighted quantilePrometheusHistogram quantiles quantilesDD
+quantilesDeterministic quantilesExact quantilesExactExclusive quantilesExactHigh
+quantilesExactInclusive quantilesExactLow quantilesExactWeighted
+quantilesExactWeightedInterpolated quantilesGK quantilesInterpolatedWeighted
+quantilesPrometheusHistogram quantilesTDigest quantilesTDigestWeighted quantilesTiming
+quantilesTimingWeighted quantileTDigest quantileTDigestWeighted quantileTiming
+quantileTimingWeighted rank rankCorr regr_avgx regr_avgy regr_count regr_intercept regr_r2
+regr_slope regr_sxx regr_sxy regr_syy retention row_number sequenceCount sequenceMatch
+sequenceMatchEvents simpleLinearRegression singleValueOrNull skewPop skewSamp sparkbar sparkBar
+STD STDDEV STDDEV_POP STDDEV_SAMP stddevPop stddevPopStable stddevSamp stddevSampStable string_agg
+studentTTest studentTTestOneSample sum sumCount sumKahan sumMapFiltered sumMapFilteredWithOverflow
+sumMappedArrays sumMapWithOverflow sumWithOverflow timeSeriesAvgToGrid timeSeriesBottomKMasks
+timeSeriesChangesToGrid timeSeriesCountToGrid timeSeriesDeltaToGrid timeSeriesDerivToGrid
+timeSeriesIncreaseToGrid timeSeriesInstantDeltaToGrid timeSeriesInstantRateToGrid
+timeSeriesLastToGrid timeSeriesLastTwoSamples timeSeriesLimitKMasks timeSeriesMaxToGrid
+timeSeriesMinToGrid timeSeriesPredictLinearToGrid timeSeriesRateToGrid
+timeSeriesResampleToGridWithStaleness timeSeriesResetsToGrid timeSeriesSumToGrid
+timeSeriesTimestampOfMaxToGrid timeSeriesTimestampOfMinToGrid timeSeriesTopKMasks topK
+topKWeighted uniq uniqCombined uniqCombined64 uniqExact uniqHLL12 uniqUpTo VAR_POP VAR_SAMP varPop
+varPopStable varSamp varSampStable welchTTest windowFunnel
+"""
+
+COMBINATORS = (
+    *("If", "Array", "Map", "OrNull", "OrDefault", "Distinct", "ForEach", "Resample"),
+    *("ArgMin", "ArgMax", "State", "Merge", "MergeState", "SimpleState"),
+)
+
+AGGREGATES = frozenset(_AGGREGATES.lower().split())
+FUNCTIONS = AGGREGATES | frozenset(
+    (_LOGIC + _NUMBERS + _TIMES + _STRINGS + _ARRAYS + _CONVERSIONS + _DOCUMENTS + _SERIES)
+    .lower()
+    .split()
+)
+
+
+def is_allowed(name: str) -> bool:
+    """Whether a function of this name may be called; names are taken without regard to case."""
+    return name.lower() in FUNCTIONS or _is_combined(name.lower())
+
+
+def _is_combined(name: str) -> bool:
+    return any(
+        name.endswith(suffix.lower())
+        and ((base := name.removesuffix(suffix.lower())) in AGGREGATES or _is_combined(base))
+        for suffix in COMBINATORS
+    )

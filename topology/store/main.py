@@ -1,0 +1,106 @@
+"""The store role: starts its parts in order and stops them in the reverse."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer
+from clickhouse_connect.driver.client import Client
+
+from schemas.topics import Topic
+from topology.clock import now_ms
+from topology.config_feed import ConfigFeed
+from topology.keys import bootstrap_records
+from topology.producer import make_producer
+from topology.runtime import Context
+from topology.store.api import SqlApi
+from topology.store.archive import Archive
+from topology.store.client import Engine, Limits, StoreUnavailable
+from topology.store.dead_letters import DeadLetters
+from topology.store.memory import release_memory
+from topology.store.queries import Queries
+from topology.store.retention import watch_retention
+from topology.store.writer import Writer
+from topology.topics import ensure_topics
+
+_RETRY_S = 2.0
+_PRODUCER_STOP_S = 3.0
+_RELEASE_EVERY_S = 30.0
+
+
+async def store(context: Context, migrate: Callable[[Client], list[str]]) -> None:
+    """Archive, recompute and answer queries until the context says stop.
+
+    migrate brings the store's tables up to date; it lies above this layer.
+    """
+    settings = context.settings
+    feed = ConfigFeed(context)
+    queries = Queries(settings)
+    producer = make_producer(settings)
+    await context.serve(SqlApi(feed.ring, queries, context.metrics).routes())
+    engine = await _open(context, migrate)
+    queries.open(engine)
+    watchers = [asyncio.create_task(watch_retention(context, engine))]
+    if engine.embedded:
+        watchers.append(asyncio.create_task(_release_memory(engine)))
+    try:
+        await ensure_topics(settings)
+        await producer.start()
+        await feed.start()
+        await _bootstrap(context, feed, producer)
+        context.health.set("start", None)
+        await _archive(context, engine, producer).run()
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        await asyncio.to_thread(queries.close)
+        await context.stop_serving()
+        await feed.stop()
+        # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
+        await asyncio.wait_for(producer.stop(), _PRODUCER_STOP_S)
+        await asyncio.to_thread(engine.close)
+
+
+async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Engine:
+    """Open the store and bring its tables up to date; a server that is away is tried again."""
+    settings = context.settings
+    limits = Limits(settings.query_timeout_s, settings.query_memory_bytes, settings.query_max_rows)
+    while True:
+        try:
+            engine = await asyncio.to_thread(Engine, settings.store_url, limits)
+            break
+        except StoreUnavailable as error:
+            if settings.store_url.startswith("chdb://"):
+                raise
+            context.health.set("store", str(error))
+            context.log.warning("store away", error=str(error))
+            await asyncio.sleep(_RETRY_S)
+    applied = await asyncio.to_thread(migrate, engine.writer)
+    await asyncio.to_thread(engine.protect)
+    context.health.set("store", None)
+    context.log.info("store open", database=engine.database, migrations_applied=applied)
+    return engine
+
+
+async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:
+    """Publish the default tenant and its key where they are missing."""
+    settings = context.settings
+    records = bootstrap_records(feed.ring, settings.key_file, settings.retention_days)
+    for key, value in records:
+        await producer.send_and_wait(settings.topic(Topic.CONFIG), value, key=key)
+    if records:
+        context.log.info("default tenant published", key_file=str(settings.key_file))
+
+
+def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer) -> Archive:
+    topic = context.settings.topic(Topic.DEAD_LETTERS)
+    dead_letters = DeadLetters(producer, topic, context.metrics, context.log)
+    return Archive(context, Writer(engine, context.metrics, now_ms), dead_letters)
+
+
+async def _release_memory(engine: Engine) -> None:
+    """Give unused memory back every half minute, until cancelled: an idle store is small."""
+    while True:
+        await asyncio.to_thread(engine.purge_allocator)
+        await asyncio.to_thread(release_memory)
+        await asyncio.sleep(_RELEASE_EVERY_S)

@@ -1,0 +1,150 @@
+"""Runs checked statements of tenants in threads; puts the engine's complaints in plain words."""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from topology.settings import Settings
+from topology.store.client import Engine
+
+# Queries that run at once, in all and of one tenant, and that wait of one tenant.
+MAX_RUNNING = 4
+MAX_RUNNING_OF_TENANT = 2
+MAX_WAITING_OF_TENANT = 16
+
+_TIME_CODES = frozenset({"TIMEOUT_EXCEEDED", "TOO_SLOW"})
+_SIZE_CODES = frozenset({"TOO_MANY_ROWS_OR_BYTES", "TOO_MANY_ROWS", "TOO_MANY_BYTES"})
+_NOISE = re.compile(
+    r"Code: \d+\. |DB::Exception: | \(version [^)]*\)|: While executing \w+\.?|"
+    r"(: )?[Ii]n scope .*?(?=\. Maybe you meant|$)|`?\bobservai`?\.",
+    re.DOTALL,
+)
+
+
+class QueryFailed(Exception):
+    """A query that gave no result: the text in plain words, the engine's code, the HTTP status."""
+
+    def __init__(self, message: str, code: str, status: HTTPStatus) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A result's format: the engine's name and the HTTP media type."""
+
+    engine_name: str
+    media_type: str
+
+
+FORMATS = {
+    "json": Format("JSONCompact", "application/json"),
+    "csv": Format("CSVWithNames", "text/csv; charset=utf-8"),
+    "arrow": Format("ArrowStream", "application/vnd.apache.arrow.stream"),
+    "parquet": Format("Parquet", "application/vnd.apache.parquet"),
+}
+
+
+class _EngineResult(msgspec.Struct):
+    meta: msgspec.Raw
+    data: msgspec.Raw
+
+
+class _JsonResult(msgspec.Struct):
+    columns: msgspec.Raw
+    rows: msgspec.Raw
+    elapsed_ms: float
+
+
+class Queries:
+    """Runs read-only statements, a bounded number at once, each through its tenant's handle."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine: Engine | None = None
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(MAX_RUNNING, "query")
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._n_of_tenant: Counter[str] = Counter()
+
+    def open(self, engine: Engine) -> None:
+        """Take queries from now on."""
+        self._engine = engine
+
+    async def run(self, tenant: str, sql: str, format_name: str) -> bytes:
+        """Run a checked statement; return the response's body. Raises QueryFailed."""
+        if self._n_of_tenant[tenant] >= MAX_RUNNING_OF_TENANT + MAX_WAITING_OF_TENANT:
+            raise QueryFailed(
+                f"{self._n_of_tenant[tenant]} queries of tenant {tenant!r} run or wait already",
+                "TOO_MANY_SIMULTANEOUS_QUERIES",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
+        slots = self._slots.setdefault(tenant, asyncio.Semaphore(MAX_RUNNING_OF_TENANT))
+        self._n_of_tenant[tenant] += 1
+        try:
+            async with slots:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._threads, self._run, tenant, sql, format_name
+                )
+        finally:
+            self._n_of_tenant[tenant] -= 1
+            if not self._n_of_tenant[tenant]:
+                del self._n_of_tenant[tenant], self._slots[tenant]
+
+    def close(self) -> None:
+        """End the running queries and drop those that wait."""
+        if self._engine is not None and self._n_of_tenant:
+            self._engine.interrupt_queries()
+        self._engine = None
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, tenant: str, sql: str, format_name: str) -> bytes:
+        started_s = time.perf_counter()
+        if (engine := self._engine) is None:
+            raise QueryFailed("the store is not open", "CLOSED", HTTPStatus.SERVICE_UNAVAILABLE)
+        try:
+            with engine.reader(tenant) as client:
+                body = client.raw_query(sql, fmt=FORMATS[format_name].engine_name)
+        except ClickHouseError as error:
+            raise explain(error, self._settings) from error
+        if format_name != "json":
+            return bytes(body)
+        result = msgspec.json.decode(body, type=_EngineResult)
+        elapsed_ms = round((time.perf_counter() - started_s) * 1000, 3)
+        return msgspec.json.encode(_JsonResult(result.meta, result.data, elapsed_ms))
+
+
+def explain(error: ClickHouseError, settings: Settings) -> QueryFailed:
+    """Say what went wrong without the engine's trimmings, and name the setting of a limit."""
+    code = (error.name if isinstance(error, DatabaseError) else None) or "UNKNOWN"
+    if code in _TIME_CODES:
+        text = (
+            f"the query took longer than query_timeout_s={settings.query_timeout_s}: "
+            "ask for a shorter time range or for one metric"
+        )
+        return QueryFailed(text, code, HTTPStatus.REQUEST_TIMEOUT)
+    if code == "MEMORY_LIMIT_EXCEEDED":
+        text = (
+            f"the query needs more than query_memory_bytes={settings.query_memory_bytes}: "
+            "ask for a shorter time range, or group by fewer columns"
+        )
+        return QueryFailed(text, code, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if code in _SIZE_CODES:
+        text = (
+            f"the result has more than query_max_rows={settings.query_max_rows} rows, or too "
+            "many bytes: add a LIMIT, or aggregate"
+        )
+        return QueryFailed(text, code, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return QueryFailed(_plain(str(error), code), code, HTTPStatus.BAD_REQUEST)
+
+
+def _plain(text: str, code: str) -> str:
+    cleaned = _NOISE.sub("", text.replace(f"({code})", "")).strip(" .\n")
+    return f"{cleaned or 'the engine refused the query'} ({code})"
