@@ -1,11 +1,10 @@
 """Routes of the edge: keys, bodies and their limits, and an honest answer to each request."""
 
-import time
 import zlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -13,20 +12,12 @@ from pipeline.errors import MalformedBody
 from topology.clock import now_ms
 from topology.edge.intake import BodyTooLarge, Decoder, Intake, summarize
 from topology.edge.publisher import Publisher, Unavailable
-from topology.keys import KeyRing, Tenant, key_of_request
+from topology.http import Refused, authorize, measured_route
+from topology.keys import KeyRing, Tenant
 from topology.runtime import Context
 
 _ERRORS_SHOWN = 1000
-_RETRY_AFTER_S = "2"
 _REMOTE_WRITE_2 = "io.prometheus.write.v2"
-
-
-class Refused(Exception):
-    """The request is answered with a status and words for the sender."""
-
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Edge:
@@ -55,47 +46,20 @@ class Edge:
     def _route(
         self, path: str, method: str, handle: Callable[[Request, Tenant], Awaitable[Response]]
     ) -> Route:
-        async def endpoint(request: Request) -> Response:
-            started_s = time.perf_counter()
-            response = await self._answer(request, handle)
-            code = str(response.status_code)
-            elapsed_s = time.perf_counter() - started_s
-            self._context.metrics.http_request.labels(path, code).observe(elapsed_s)
-            return response
+        scope = "write" if method == "POST" else None
 
-        return Route(path, endpoint, methods=[method])
+        async def answer(request: Request) -> Response:
+            tenant = authorize(self._ring, request, scope).tenant
+            try:
+                return await handle(request, tenant)
+            except MalformedBody as error:
+                raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
+            except BodyTooLarge as error:
+                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
+            except Unavailable as error:
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
 
-    async def _answer(
-        self, request: Request, handle: Callable[[Request, Tenant], Awaitable[Response]]
-    ) -> Response:
-        scope = "read" if request.method in {"GET", "HEAD"} else "write"
-        try:
-            return await handle(request, self._authorize(request, scope))
-        except Refused as refused:
-            return _error(refused.status, str(refused))
-        except MalformedBody as error:
-            return _error(HTTPStatus.BAD_REQUEST, str(error))
-        except BodyTooLarge as error:
-            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-        except Unavailable as error:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        except ClientDisconnect:
-            return Response(status_code=499)
-
-    def _authorize(self, request: Request, scope: str) -> Tenant:
-        key_text = key_of_request(request.headers)
-        if key_text is None:
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED,
-                "no API key: send 'Authorization: Bearer KEY' (or Basic with the key as password)",
-            )
-        access = self._ring.lookup(key_text)
-        if access is None:
-            raise Refused(HTTPStatus.UNAUTHORIZED, "unknown API key")
-        # A key that may only write can still ask whether its endpoint is there.
-        if scope not in access.scopes and not (scope == "read" and "write" in access.scopes):
-            raise Refused(HTTPStatus.FORBIDDEN, f"this API key lacks the scope {scope!r}")
-        return access.tenant
+        return measured_route(path, [method], answer, self._context.metrics)
 
     async def _status(self, _: Request, tenant: Tenant) -> Response:
         return JSONResponse({"status": "ok", "tenant": tenant.name, "tier": tenant.tier})
@@ -219,12 +183,3 @@ def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if not inflate.eof:
         raise MalformedBody("not gzip: it ends early")
     return plain
-
-
-def _error(status: HTTPStatus, message: str) -> Response:
-    headers = {}
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _RETRY_AFTER_S
-    return JSONResponse({"error": message}, status_code=status, headers=headers)

@@ -1,0 +1,76 @@
+"""What the HTTP APIs share: keys and scopes, refusals, and the form of an error's answer."""
+
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from topology.keys import Access, KeyRing, key_of_request
+from topology.metrics import Metrics
+
+_RETRY_AFTER_S = "2"
+_CLIENT_GONE = 499
+
+
+class Refused(Exception):
+    """The request is answered with a status, words for the sender, and a code where one helps."""
+
+    def __init__(self, status: HTTPStatus, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def authorize(ring: KeyRing, request: Request, scope: str | None) -> Access:
+    """Return what the request's key may do.
+
+    scope: what the key must allow, None for any key. Raises Refused.
+    """
+    key_text = key_of_request(request.headers)
+    if key_text is None:
+        raise Refused(
+            HTTPStatus.UNAUTHORIZED,
+            "no API key: send 'Authorization: Bearer KEY' (or Basic with the key as password)",
+        )
+    access = ring.lookup(key_text)
+    if access is None:
+        raise Refused(HTTPStatus.UNAUTHORIZED, "unknown API key")
+    if scope is not None and scope not in access.scopes:
+        raise Refused(HTTPStatus.FORBIDDEN, f"this API key lacks the scope {scope!r}")
+    return access
+
+
+def measured_route(
+    path: str,
+    methods: list[str],
+    handle: Callable[[Request], Awaitable[Response]],
+    metrics: Metrics,
+) -> Route:
+    """Return a route whose handler may raise Refused, and whose requests are measured."""
+
+    async def endpoint(request: Request) -> Response:
+        started_s = time.perf_counter()
+        try:
+            response = await handle(request)
+        except Refused as refused:
+            response = _error(refused)
+        except ClientDisconnect:
+            response = Response(status_code=_CLIENT_GONE)
+        elapsed_s = time.perf_counter() - started_s
+        metrics.http_request.labels(path, str(response.status_code)).observe(elapsed_s)
+        return response
+
+    return Route(path, endpoint, methods=methods)
+
+
+def _error(refused: Refused) -> Response:
+    headers = {}
+    if refused.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _RETRY_AFTER_S
+    body = {"error": str(refused)} | ({"code": refused.code} if refused.code else {})
+    return JSONResponse(body, status_code=refused.status, headers=headers)
