@@ -130,17 +130,18 @@ def _show_figures(summary: Summary, console: Console) -> None:
 def _show_busiest(summary: Summary, console: Console) -> None:
     table = Table(title="Ten busiest series", title_justify="left", box=None, header_style="dim")
     table.add_column("series", overflow="fold")
-    for title in ("machine", "samples", "values", "least", "largest"):
+    for title in ("samples", "values", "least", "largest"):
         table.add_column(title, justify="right", no_wrap=True)
     for one in summary.busiest:
         numbers = (
-            one.instance,
             f"{one.n_samples:,}",
             f"{one.n_values:,}",
             f"{one.least:,.6g}",
             f"{one.largest:,.6g}",
         )
-        table.add_row(Text(one.name), *numbers)
+        # Most are of the recording, which is longer; only the others say whose they are.
+        name = one.name if one.instance == "recording" else f"{one.name} ({one.instance})"
+        table.add_row(Text(name), *numbers)
     console.print()
     console.print(table)
 
@@ -174,10 +175,10 @@ def _show_chart(summary: Summary, console: Console) -> None:
     console.print(
         Text(" " * 10 + start + end.rjust(max(len(points) - len(start), 6))), no_wrap=True
     )
-    legend = "   ".join(
+    legend = "  ".join(
         f"{letter} {name.replace('_', ' ')}" for name, (letter, _) in letters.items()
     )
-    console.print(_coloured(f"{'':10}provoked: {legend}", letters, only_words=True))
+    console.print(_coloured(f"  provoked: {legend}", letters, only_words=True))
 
 
 def _show_checks(summary: Summary, console: Console) -> None:

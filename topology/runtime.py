@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -147,6 +148,9 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _begin_stop, context)
     log.info("starting", port=settings.role_port(role), pid=os.getpid())
+    # What is imported stays; and batches make few objects, so the collector may look seldom.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     try:
         await main(context)
     except Exception as error:
