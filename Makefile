@@ -36,9 +36,10 @@ $(STAMP): requirements.lock pyproject.toml
 	  sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; fi
 	@echo "setup: packages of requirements.lock"
+# The system's certificates, so that a company's own are trusted.
 # Compiled now: without byte code each process of a first start takes a second longer.
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --compile-bytecode --require-hashes requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --system-certs --compile-bytecode --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --system-certs --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q schemas pipeline topology ops
 	@$(BIN)/observai setup
 	@touch $(STAMP)
