@@ -71,7 +71,7 @@ def labels_of(body: NDArray[np.uint8], span: NDArray[np.int64]) -> list[tuple[st
 
     Raises UnicodeDecodeError for what is not UTF-8.
     """
-    bounds = _label_bounds(body, span[0], span[1])
+    bounds = label_bounds(body, span[0], span[1])
     text = body[span[0] : span[1]].tobytes()
     return [
         (text[a:b].decode(), text[c:d].decode())
@@ -209,7 +209,7 @@ def _read_sample(
 
 
 @njit(cache=True)
-def _label_bounds(body: NDArray[np.uint8], at: int, end: int) -> NDArray[np.int64]:
+def label_bounds(body: NDArray[np.uint8], at: int, end: int) -> NDArray[np.int64]:
     """Return (name start, name end, value start, value end) of each label, int64 (n, 4).
 
     The message has been decoded before, so it is sound.

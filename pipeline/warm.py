@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from pipeline.admission import Limits
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.known_series import KnownSeries
 from pipeline.remote_write import decode_write_request, labels_of
 from pipeline.routing import split_by_partition
+from pipeline.series_labels import are_plain, lay_out, take
 from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.samples import SampleBlock, decode_samples, encode_samples
+from schemas.series import SeriesBlock
 
 # WriteRequest of one series {__name__="a"} with one sample, 1.0 at 1 ms.
 _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b09000000000000f03f1001")
@@ -21,6 +24,14 @@ def compile_all() -> None:
     labels = dict(labels_of(body, request.spans[0]))
     if series_id_of(seed, labels) != request.series_ids[0]:
         raise AssertionError("the compiled kernels disagree on a series id")
+    limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)
+    if not are_plain(body, request.spans, limits).all():
+        raise AssertionError("the compiled kernels refuse a sound series")
+    laid_out = lay_out(body, request.spans)
+    types = np.zeros(1, dtype=np.uint8)
+    take(
+        SeriesBlock("warm", 0, 1, request.series_ids, *laid_out, types, [""]), np.zeros(1, np.int64)
+    )
     known = KnownSeries(10)
     known.add(request.series_ids, 0)
     known.unknown(request.series_ids, 0)
@@ -28,8 +39,8 @@ def compile_all() -> None:
     windows = PartitionWindows(WindowConfig())
     for time_ms in (0, 120_000):
         ids, times = request.series_ids, np.array([time_ms])
-        block = SampleBlock("warm", time_ms, 1, ids, times, request.values)
-        windows.feed(decode_samples(encode_samples([block])))
+        samples = SampleBlock("warm", time_ms, 1, ids, times, request.values)
+        windows.feed(decode_samples(encode_samples([samples])))
     PartitionWindows(WindowConfig(), windows.snapshot())
 
 

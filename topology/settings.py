@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     lateness_s: int = Field(
         10, ge=0, le=3600, description="how long a window waits for late samples"
     )
-    worker_slot: str = Field("0", description="name of this worker among those of one group")
+    slot: str = Field("0", description="name of this process among those of its role")
     checkpoint_s: int = Field(10, ge=1, le=600, description="seconds between two checkpoints")
     max_future_s: int = Field(600, ge=0, description="a sample further ahead is refused")
     max_labels: int = Field(64, ge=1, le=1000, description="labels of a series, its name included")

@@ -16,6 +16,7 @@ from pipeline.routing import split_by_partition
 from schemas.samples import SampleBlock, encode_samples
 from topology.clock import now_ms
 from topology.edge.intake import Decoder
+from topology.edge.records import records_of
 from topology.keys import Tenant
 from topology.settings import Settings
 
@@ -38,6 +39,7 @@ def run(plan: Plan) -> Measurement:
         ("known-series look-up", "series", _look_up(requests), None),
         ("split and record encode", "samples", _encode(requests), None),
         ("all of the edge's decoding", "series", _take_in(bodies, requests), None),
+        ("the same, series all new", "series", partial(_meet, bodies), None),
     ]
     return Measurement(
         [
@@ -97,6 +99,18 @@ def _take_in(bodies: Sequence[bytes], requests: Sequence[WriteRequest]) -> Calla
         return sum(len(decoder.read_remote_write(body, _TENANT, now).series_ids) for body in bodies)
 
     return work
+
+
+def _meet(bodies: Sequence[bytes]) -> int:
+    """Take series in for the first time, and encode their announcements."""
+    decoder = Decoder(Settings())
+    n_series = 0
+    for body in bodies:
+        intake = decoder.read_remote_write(body, _TENANT, now_ms())
+        n_series += len(intake.series_ids)
+        for _ in records_of([intake], now_ms(), _PARTITIONS):
+            pass
+    return n_series
 
 
 def _unsnap(body: bytes) -> NDArray[np.uint8]:

@@ -8,13 +8,12 @@ import numba.core.dispatcher as d
 from pipeline.warm import compile_all
 compile_all()
 compile_all()
-from pipeline import hashing, known_series, remote_write, routing, window_state, wire
-for module in (hashing, known_series, remote_write, routing, window_state, wire):
+from pipeline import hashing, known_series, remote_write, routing, series_labels, window_state, wire
+for module in (hashing, known_series, remote_write, routing, series_labels, window_state, wire):
     for name, kernel in vars(module).items():
         if isinstance(kernel, d.Dispatcher) and kernel.targetoptions.get('inline') != 'always':
-            if kernel.__module__ != module.__name__ or name == 'skip_value' or name == '_stripes':
-                continue
-            assert len(kernel.signatures) == 1, (name, kernel.signatures)
+            # One that only other kernels call is compiled into them.
+            assert len(kernel.signatures) <= 1, (name, kernel.signatures)
             assert sum(kernel.stats.cache_misses.values()) == 0, (name, kernel.stats)
 print('warm')
 """

@@ -15,8 +15,9 @@ from pipeline.json_ingest import decode_points
 from pipeline.json_series import JsonSeries, announcement_of_point
 from pipeline.known_series import KnownSeries
 from pipeline.remote_write import WriteRequest, decode_write_request, labels_of
+from pipeline.series_labels import are_plain, lay_out
 from pipeline.wire import read_varint
-from schemas.series import Announcement
+from schemas.series import Announcement, SeriesBlock, series_block
 from topology.keys import Tenant
 from topology.settings import Settings
 
@@ -32,14 +33,14 @@ class Intake:
     """What one request gives.
 
     series_ids: uint64 (n,). times_ms: int64 (n,). values: float64 (n,), of the good samples.
-    announcements: series to announce before the samples are acknowledged.
+    new_series: what is to be announced before the samples are acknowledged.
     """
 
     tenant: Tenant
     series_ids: NDArray[np.uint64]
     times_ms: NDArray[np.int64]
     values: NDArray[np.float64]
-    announcements: list[Announcement] = field(default_factory=list)
+    new_series: list[SeriesBlock] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
 
     def rejected_by_reason(self) -> Counter[str]:
@@ -61,14 +62,19 @@ class Decoder:
         body = np.frombuffer(self._unsnap(compressed), dtype=np.uint8)
         request = decode_write_request(body, self._seed(tenant))
         limits = self._limits(tenant)
-        announcements, faults = self._meet_series(body, request, limits, now_ms)
+        new_series, faults = self._meet_series(body, request, tenant, now_ms)
         good, rejections = refuse_times(request.times_ms, now_ms, limits)
         for at in range(min(len(rejections), 10)):
             rejections[at] = _with_series(rejections[at], body, request)
-        for series, (reason, text) in faults.items():
-            refused = np.flatnonzero((request.sample_series == series) & good)
+        if faults:
+            is_faulty = np.zeros(len(request.series_ids), dtype=np.bool_)
+            is_faulty[list(faults)] = True
+            refused = np.flatnonzero(is_faulty[request.sample_series] & good).tolist()
             good[refused] = False
-            rejections += [Rejection(index, reason, text) for index in refused.tolist()]
+            of_series = request.sample_series[refused].tolist()
+            rejections += [
+                Rejection(index, *faults[at]) for index, at in zip(refused, of_series, strict=True)
+            ]
         if request.n_histograms:
             text = "native histograms are not taken; send classic buckets"
             rejections += [
@@ -78,8 +84,8 @@ class Decoder:
         ids = request.series_ids[request.sample_series]
         if rejections:
             columns = (ids[good], request.times_ms[good], request.values[good])
-            return Intake(tenant, *columns, announcements, rejections)
-        return Intake(tenant, ids, request.times_ms, request.values, announcements)
+            return Intake(tenant, *columns, new_series, rejections)
+        return Intake(tenant, ids, request.times_ms, request.values, new_series)
 
     def read_json(self, body: bytes, tenant: Tenant, now_ms: int) -> Intake:
         """Read a JSON body. Raises MalformedBody."""
@@ -103,17 +109,22 @@ class Decoder:
         # One announcement a series: the last of its points that came.
         newest = {int(ids[at]): batch.points[at] for at in unknown.tolist()}
         announcements = [announcement_of_point(*item) for item in newest.items()]
-        return Intake(
-            tenant, ids[good], batch.times_ms[good], batch.values[good], announcements, rejections
-        )
+        new_series = _announce(tenant, now_ms, announcements)
+        columns = (ids[good], batch.times_ms[good], batch.values[good])
+        return Intake(tenant, *columns, new_series, rejections)
 
     def _meet_series(
-        self, body: NDArray[np.uint8], request: WriteRequest, limits: Limits, now_ms: int
-    ) -> tuple[list[Announcement], dict[int, tuple[Reason, str]]]:
+        self, body: NDArray[np.uint8], request: WriteRequest, tenant: Tenant, now_ms: int
+    ) -> tuple[list[SeriesBlock], dict[int, tuple[Reason, str]]]:
         """Return announcements of the unknown series that are sound, and faults of the others."""
+        unknown = np.flatnonzero(self.known.unknown(request.series_ids, now_ms))
+        if not len(unknown):
+            return [], {}
+        limits = self._limits(tenant)
+        plain = are_plain(body, request.spans[unknown], limits)
         announcements: list[Announcement] = []
         faults: dict[int, tuple[Reason, str]] = {}
-        for series in np.flatnonzero(self.known.unknown(request.series_ids, now_ms)).tolist():
+        for series in unknown[~plain].tolist():
             try:
                 labels = labels_of(body, request.spans[series])
             except UnicodeDecodeError:
@@ -124,7 +135,14 @@ class Decoder:
                 faults[series] = fault
                 continue
             announcements.append(Announcement(int(request.series_ids[series]), dict(labels)))
-        return announcements, faults
+        blocks = _announce(tenant, now_ms, announcements)
+        if plain.any():
+            chosen = unknown[plain]
+            laid_out = lay_out(body, request.spans[chosen])
+            head = (tenant.name, now_ms, tenant.retention_days, request.series_ids[chosen])
+            n = len(chosen)
+            blocks.append(SeriesBlock(*head, *laid_out, np.zeros(n, dtype=np.uint8), [""] * n))
+        return blocks, faults
 
     def _unsnap(self, compressed: bytes) -> bytes:
         head = np.frombuffer(compressed[:10], dtype=np.uint8)
@@ -154,6 +172,12 @@ class Decoder:
             self._settings.max_future_s * 1000,
             tenant.retention_days * _DAY_MS,
         )
+
+
+def _announce(tenant: Tenant, now_ms: int, announcements: list[Announcement]) -> list[SeriesBlock]:
+    if not announcements:
+        return []
+    return [series_block(tenant.name, now_ms, tenant.retention_days, announcements)]
 
 
 def summarize(rejections: Sequence[Rejection], n_samples: int) -> str:

@@ -1,26 +1,20 @@
 """Gathers requests for a few milliseconds and publishes them as one record per partition."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline.known_series import KnownSeries
-from pipeline.routing import split_by_partition
-from schemas.samples import MAX_BYTES_PER_SAMPLE, SampleBlock, encode_samples, tick
-from schemas.series import Announcement, encode_series, series_block
-from schemas.topics import Topic, partition_of
+from schemas.samples import encode_samples, tick
+from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.edge.intake import Intake
-from topology.keys import Tenant
-from topology.producer import ACK_TIMEOUT_S, MAX_RECORD_BYTES
+from topology.edge.records import records_of
+from topology.producer import ACK_TIMEOUT_S
 from topology.runtime import Context
 
-MAX_SAMPLES_PER_RECORD = (MAX_RECORD_BYTES - 1024) // (MAX_BYTES_PER_SAMPLE + 1)
-_SERIES_PER_RECORD = 500
 _FLUSHES_IN_FLIGHT = 2
 _FLUSH_AT_SAMPLES = 100_000
 _TICK_S = 2.0
@@ -146,67 +140,16 @@ class Publisher:
 
     async def _send_all(self, intakes: list[Intake]) -> None:
         received_ms = now_ms()
-        by_tenant: dict[str, list[Intake]] = {}
-        for intake in intakes:
-            by_tenant.setdefault(intake.tenant.name, []).append(intake)
-        series: list[tuple[int, bytes]] = []
-        blocks: list[list[SampleBlock]] = [[] for _ in range(self._settings.partitions)]
-        for same_tenant in by_tenant.values():
-            series += self._series_records(same_tenant, received_ms)
-            for partition, block in self._sample_blocks(same_tenant, received_ms):
-                blocks[partition].append(block)
-        names = self._settings.topic(Topic.SERIES), self._settings.topic(Topic.SAMPLES)
-        sends = [self._send(names[0], record, partition) for partition, record in series]
-        sends += [
-            self._send(names[1], record, partition)
-            for partition, of_partition in enumerate(blocks)
-            for record in _records(of_partition)
-        ]
-        await asyncio.gather(*sends)
-        for intake in intakes:
-            announced = [one.series_id for one in intake.announcements]
-            self._known.add(np.array(announced, dtype=np.uint64), received_ms)
-
-    def _sample_blocks(
-        self, intakes: list[Intake], received_ms: int
-    ) -> Iterable[tuple[int, SampleBlock]]:
-        columns = (
-            np.concatenate([intake.series_ids for intake in intakes]),
-            np.concatenate([intake.times_ms for intake in intakes]),
-            np.concatenate([intake.values for intake in intakes]),
+        records = records_of(intakes, received_ms, self._settings.partitions)
+        await asyncio.gather(
+            *(
+                self._send(self._settings.topic(topic), record, partition)
+                for topic, partition, record in records
+            )
         )
-        tenant = intakes[0].tenant
-        split = split_by_partition(*columns, self._settings.partitions)
-        for partition, (ids, times_ms, values) in enumerate(split):
-            for at in range(0, len(ids), MAX_SAMPLES_PER_RECORD):
-                cut = slice(at, at + MAX_SAMPLES_PER_RECORD)
-                yield (
-                    partition,
-                    SampleBlock(
-                        tenant.name,
-                        received_ms,
-                        tenant.retention_days,
-                        ids[cut],
-                        times_ms[cut],
-                        values[cut],
-                    ),
-                )
-
-    def _series_records(
-        self, intakes: list[Intake], received_ms: int
-    ) -> Iterable[tuple[int, bytes]]:
-        unique = {one.series_id: one for intake in intakes for one in intake.announcements}
-        if not unique:
-            return
-        ids = np.array(list(unique), dtype=np.uint64)
-        partitions = partition_of(ids, self._settings.partitions)
-        series = list(unique.values())
-        for partition in np.unique(partitions).tolist():
-            chosen = [series[at] for at in np.flatnonzero(partitions == partition).tolist()]
-            for at in range(0, len(chosen), _SERIES_PER_RECORD):
-                some = chosen[at : at + _SERIES_PER_RECORD]
-                for record in _series_records_that_fit(intakes[0].tenant, received_ms, some):
-                    yield partition, record
+        for intake in intakes:
+            for announced in intake.new_series:
+                self._known.add(announced.series_ids, received_ms)
 
     async def _send(self, topic: str, record: bytes, partition: int) -> None:
         acknowledged = await self._producer.send(topic, record, partition=partition)
@@ -219,32 +162,3 @@ class Publisher:
         sender = self._producer._sender.sender_task  # noqa: SLF001 - not public
         if sender is not None and sender.done():
             self._context.fail("the producer's sender task has ended")
-
-
-def _records(blocks: list[SampleBlock]) -> list[bytes]:
-    """Encode blocks into as few records as the size limit allows."""
-    records: list[bytes] = []
-    group: list[SampleBlock] = []
-    n_samples = 0
-    for block in blocks:
-        if group and n_samples + len(block) > MAX_SAMPLES_PER_RECORD:
-            records.append(encode_samples(group))
-            group, n_samples = [], 0
-        group.append(block)
-        n_samples += len(block)
-    return [*records, encode_samples(group)] if group else records
-
-
-def _series_records_that_fit(
-    tenant: Tenant, received_ms: int, series: list[Announcement]
-) -> list[bytes]:
-    """Encode announcements, halved until each record is below the size limit."""
-    block = series_block(tenant.name, received_ms, tenant.retention_days, series)
-    record = encode_series([block])
-    if len(record) <= MAX_RECORD_BYTES or len(series) == 1:
-        return [record]
-    half = len(series) // 2
-    return [
-        *_series_records_that_fit(tenant, received_ms, series[:half]),
-        *_series_records_that_fit(tenant, received_ms, series[half:]),
-    ]

@@ -69,7 +69,7 @@ class Archive:
             bootstrap_servers=settings.kafka_bootstrap,
             group_id=f"{settings.topic_prefix}archive",
             # A store that was killed takes its partitions up again at once.
-            group_instance_id=f"{settings.host}-{settings.role_port('store')}",
+            group_instance_id=f"archive-{settings.slot}",
             # Partition p of all three topics must meet in one process.
             partition_assignment_strategy=[RangePartitionAssignor],
             enable_auto_commit=False,

@@ -59,7 +59,7 @@ def build_app(settings: Settings, stage: str) -> WorkerApp:
         "consumer_max_fetch_size": 1 << 20,
         "consumer_auto_offset_reset": "earliest",
         # A restarted worker takes its partitions back without a rebalance.
-        "consumer_group_instance_id": f"{stage}-{settings.worker_slot}",
+        "consumer_group_instance_id": f"{stage}-{settings.slot}",
         # Held acknowledgements look like a livelock to Faust's detector, which only logs.
         "broker_commit_livelock_soft_timeout": 3600,
         "stream_processing_timeout": 3600,

@@ -204,9 +204,7 @@ async def test_one_workers_partitions_move_to_the_next_without_loss(
     """A second worker joins while records come, then the first leaves."""
     await bootstrap(worker_settings)
     records, truth = load(n_steps=60)
-    second = worker_settings.model_copy(
-        update={"worker_slot": "1", "port": worker_settings.port + 100}
-    )
+    second = worker_settings.model_copy(update={"slot": "1", "port": worker_settings.port + 100})
     async with running(worker, make_context("worker", second)):
         async with running(worker, make_context("worker", worker_settings)):
             await publish(worker_settings, 0, records[:30])
