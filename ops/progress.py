@@ -3,7 +3,7 @@
 import sys
 import time
 
-from ops.broker_files import Report
+from ops.broker.files import Report
 
 _LINE_EVERY_S = 2.0
 _BAR_WIDTH = 30

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from ops.broker import BrokerError, train
-from ops.broker_files import ensure_files
+from ops.broker.files import ensure_files
+from ops.broker.process import BrokerError, train
 from ops.progress import report_download
 from pipeline.warm import compile_all
 from topology.settings import Settings

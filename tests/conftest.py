@@ -11,10 +11,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ops.broker import prepare, wait_answering
-from ops.broker_files import ensure_files
-from ops.child import die_with_parent
+from ops.broker.files import ensure_files
+from ops.broker.process import prepare, wait_answering
 from ops.ports import free_base_port
+from ops.supervise.child import die_with_parent
 from topology.settings import Settings, load_settings
 
 START_S, STOP_S = 60, 10

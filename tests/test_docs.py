@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from ops.cli import app
+from ops.cli.app import app
 from schemas.topics import Topic
 from topology.metrics import Metrics
 from topology.settings import ENV_PREFIX, PLUMBING_ENVS, Settings

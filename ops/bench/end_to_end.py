@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ops.bench.figures import Figure, Measurement, Plan
 from ops.bench.processes import MB, PeakMemory, cpu_seconds, peak_rss_bytes, wait_quiet
 from ops.bench.scrapes import encode_load
-from ops.demo_check import closed_until_ms, n_samples, wait_for
-from ops.demo_deployment import Deployment, deployment
-from ops.demo_disk import table_bytes
+from ops.demo.check import closed_until_ms, n_samples, wait_for
+from ops.demo.deployment import Deployment, deployment
+from ops.demo.disk import table_bytes
 from ops.loadgen import Body, Sent, send
 from topology.clock import now_ms
 from topology.settings import Settings

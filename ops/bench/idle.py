@@ -4,7 +4,7 @@ import time
 
 from ops.bench.figures import Figure, Measurement, Plan
 from ops.bench.processes import MB, cpu_seconds, pss_bytes, wait_quiet
-from ops.demo_deployment import deployment
+from ops.demo.deployment import deployment
 from topology.settings import Settings
 
 NAME = "idle"

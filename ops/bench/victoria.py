@@ -17,7 +17,7 @@ from ops.bench.end_to_end import CONNECTIONS, QUICK_SETTLE_S, SETTLE_S, LossErro
 from ops.bench.figures import Figure, Measurement, Plan
 from ops.bench.processes import MB, PeakMemory, cpu_seconds, wait_quiet
 from ops.bench.scrapes import encode_load
-from ops.demo_check import wait_for
+from ops.demo.check import wait_for
 from ops.loadgen import send
 from ops.ports import free_base_port
 from topology.clock import now_ms

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.broker_config import MESSAGE_MAX_BYTES
-from ops.broker_files import KAFKA_VERSION
-from ops.cli import app
+from ops.broker.config import MESSAGE_MAX_BYTES
+from ops.broker.files import KAFKA_VERSION
+from ops.cli.app import app
 from topology.settings import ENV_PREFIX, ROLE_PORTS, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ops import chart
-from ops.demo import run_demo
-from ops.demo_check import Check, closed_until_ms
-from ops.demo_disk import live_parts, table_bytes
-from ops.demo_recording import Incident, read_recording
+from ops.demo import chart
+from ops.demo.check import Check, closed_until_ms
+from ops.demo.disk import live_parts, table_bytes
+from ops.demo.recording import Incident, read_recording
+from ops.demo.run import run_demo
 from ops.ports import free_base_port
 from topology.settings import load_settings
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from ops.broker_files import KAFKA_VERSION
+from ops.broker.files import KAFKA_VERSION
 from ops.doctor import Check
 from ops.query import Sample, Table
 

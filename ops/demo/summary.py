@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops import chart
-from ops.demo_check import Check
-from ops.demo_recording import Incident
+from ops.demo import chart
+from ops.demo.check import Check
+from ops.demo.recording import Incident
 
 _WIDEST_CHART, _CHART_HEIGHT = 100, 7
 _COLOURS = ("red", "magenta", "yellow", "cyan")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import structlog
 
-from ops import api, data_lock
-from ops.broker import is_answering, prepare
-from ops.broker_files import ensure_files
-from ops.child import Spec, role_command, role_environment
+from ops import api
+from ops.broker.files import ensure_files
+from ops.broker.process import is_answering, prepare
 from ops.ports import check_ports_free
 from ops.progress import report_download
-from ops.supervisor import StartError, Supervisor
+from ops.supervise import data_lock
+from ops.supervise.child import Spec, role_command, role_environment
+from ops.supervise.supervisor import StartError, Supervisor
 from topology.logs import configure_logs
 from topology.settings import ROLE_PORTS, Settings
 from topology.topics import ensure_topics

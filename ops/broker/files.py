@@ -1,4 +1,4 @@
-"""The embedded broker's jars: fetched once into the user's cache, checked against broker.lock."""
+"""The embedded broker's jars: fetched once into the user's cache, checked against jars.lock."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KAFKA_VERSION = "4.4.0"
-LOCK_FILE = Path(__file__).with_name("broker.lock")
+LOCK_FILE = Path(__file__).with_name("jars.lock")
 ATTEMPTS = 3
 PARALLEL_DOWNLOADS = 6
 TIMEOUT_S = 60
@@ -24,7 +24,7 @@ class BrokerFilesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One line of broker.lock; the coordinate is Maven's group:artifact:version."""
+    """One line of jars.lock; the coordinate is Maven's group:artifact:version."""
 
     sha256: str
     size: int
@@ -118,7 +118,7 @@ def _fetch(jar: Jar, folder: Path, download: Download) -> Path:
             continue
         if _is_intact(path, jar):
             return path
-        problem = "its SHA-256 is not that of ops/broker.lock"
+        problem = "its SHA-256 is not that of ops/broker/jars.lock"
     raise BrokerFilesError(
         f"cannot fetch {jar.name} ({jar.coordinate}) from Maven Central: {problem}. "
         "Start again with a network, or name a running broker by OBSERVAI_KAFKA=host:port"

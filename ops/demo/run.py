@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.api import ApiError
-from ops.demo_check import (
+from ops.demo.check import (
     WIDTH_MS,
     closed_until_ms,
     n_rollups,
@@ -17,12 +17,12 @@ from ops.demo_check import (
     n_samples,
     wait_for,
 )
-from ops.demo_deployment import Deployment, DeploymentError, deployment
-from ops.demo_live import Live, stream
-from ops.demo_progress import Stages
-from ops.demo_recording import FOLDER, Recording, read_recording
-from ops.demo_results import Run, summarize
-from ops.demo_summary import Summary, show
+from ops.demo.deployment import Deployment, DeploymentError, deployment
+from ops.demo.live import Live, stream
+from ops.demo.progress import Stages
+from ops.demo.recording import FOLDER, Recording, read_recording
+from ops.demo.results import Run, summarize
+from ops.demo.summary import Summary, show
 from ops.loadgen import Sender, SendError
 from topology.clock import now_ms
 from topology.settings import Settings

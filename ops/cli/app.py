@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from ops.cli_options import (
+from ops.cli.options import (
     AsJson,
     ConfigFile,
     DataDir,
@@ -42,7 +42,7 @@ def up(
       observai up
       observai up --data-dir /var/lib/observai --host 0.0.0.0 --port 9000
     """
-    from ops.up import run_up
+    from ops.supervise.up import run_up
 
     raise typer.Exit(run_up(settings_of(data_dir, host, port, config)))
 
@@ -123,7 +123,7 @@ def migrate(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson
     Example:
       OBSERVAI_STORE=clickhouse://user:pw@ch:8123/db observai migrate
     """
-    from ops.cli_output import show_migrations
+    from ops.cli.output import show_migrations
     from ops.migrate import apply
     from topology.store.client import Engine, Limits
 
@@ -155,7 +155,7 @@ def sql(  # noqa: PLR0913, PLR0917 - one argument per option
       observai sql "SELECT * FROM rollups" --format parquet > rollups.parquet
     """
     from ops import query
-    from ops.cli_output import show_table
+    from ops.cli.output import show_table
 
     text = sys.stdin.read() if statement == "-" else statement
     service = query.service(settings_of(data_dir, None, None, config), url, key)
@@ -186,7 +186,7 @@ def tail(  # noqa: PLR0913, PLR0917 - one argument per option
       observai tail cpu_seconds_total --count 5 --json
     """
     from ops import query
-    from ops.cli_output import show_sample
+    from ops.cli.output import show_sample
 
     service = query.service(settings_of(data_dir, None, None, config), url, key)
     for shown, sample in enumerate(query.follow(service, metric), start=1):
@@ -206,7 +206,7 @@ def doctor(
       observai doctor
       observai doctor --data-dir /var/lib/observai --json
     """
-    from ops.cli_output import show_checks
+    from ops.cli.output import show_checks
     from ops.doctor import examine
 
     checks = examine(settings_of(data_dir, None, port, config))
@@ -228,7 +228,7 @@ def demo(
       observai demo
       observai demo --keep --port 9000
     """
-    from ops.demo import run_demo
+    from ops.demo.run import run_demo
 
     settings = settings_of(None, None, port, config)
     raise typer.Exit(run_demo(settings, keep=keep, as_json=as_json))
@@ -255,14 +255,14 @@ def version(as_json: AsJson = False) -> None:
     Example:
       observai version --json
     """
-    from ops.cli_output import show_versions
+    from ops.cli.output import show_versions
 
     show_versions(as_json=as_json)
 
 
 def main() -> None:
     """Run the command; errors that concern the user are one line, not a traceback."""
-    from ops.cli_errors import explained
+    from ops.cli.errors import explained
 
     with explained():
         app()

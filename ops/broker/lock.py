@@ -1,4 +1,4 @@
-"""Writes broker.lock: run `python -m ops.broker_lock` by hand when the Kafka version changes."""
+"""Writes jars.lock: run `python -m ops.broker.lock` by hand when the Kafka version changes."""
 
 import hashlib
 import tempfile
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jgo.maven import MavenContext
 
-from ops.broker_files import KAFKA_VERSION, LOCK_FILE, TIMEOUT_S
+from ops.broker.files import KAFKA_VERSION, LOCK_FILE, TIMEOUT_S
 
-HEADER = "# sha256, bytes, file, Maven coordinate; made by `python -m ops.broker_lock`"
+HEADER = "# sha256, bytes, file, Maven coordinate; made by `python -m ops.broker.lock`"
 
 
 def resolve_jars(folder: Path) -> list[tuple[str, Path]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from ops.child import Child, Spec
+from ops.supervise.child import Child, Spec
 
 MAX_DEATHS, DEATHS_WITHIN_S = 5, 60.0
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.25, 8.0

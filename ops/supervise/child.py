@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.log_lines import readable
+from ops.supervise.log_lines import readable
 from topology.runtime import PARENT_ENV
 from topology.settings import ENV_PREFIX, Settings
 
@@ -105,7 +105,7 @@ async def _next_line(stream: asyncio.StreamReader) -> bytes:
 def role_command(role: str) -> list[str]:
     """Return a role's command line; it names the role as the last word."""
     script = Path(sys.prefix) / "bin" / "observai"
-    return [str(script), role] if script.exists() else [sys.executable, "-m", "ops.cli", role]
+    return [str(script), role] if script.exists() else [sys.executable, "-m", "ops.cli.app", role]
 
 
 def role_environment(settings: Settings) -> dict[str, str]:

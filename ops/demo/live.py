@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ops.demo_check import wait_for
-from ops.demo_progress import Advance
+from ops.demo.check import wait_for
+from ops.demo.progress import Advance
 from ops.loadgen import RequestTemplate, Sender, encode_series
 from ops.query import Service
 from ops.record import read_devices, read_machine, read_processes

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ops import data_lock, supervisor
-from ops.child import Spec, role_environment
-from ops.supervisor import StartError, Supervisor
-from tests.ops.stand_in import spec
+from ops.supervise import data_lock, supervisor
+from ops.supervise.child import Spec, role_environment
+from ops.supervise.supervisor import StartError, Supervisor
+from tests.ops.supervise.stand_in import spec
 from tests.waiting import wait_until
 from topology.settings import Settings, load_settings
 
@@ -41,7 +41,7 @@ async def supervised(tmp_path: Path) -> AsyncIterator[Supervisor]:
 def stand_in(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A supervisor process with two stubborn children; its ids and its handle."""
     process = subprocess.Popen(
-        [sys.executable, STAND_IN, tmp_path], stdout=subprocess.PIPE, cwd=STAND_IN.parents[2]
+        [sys.executable, STAND_IN, tmp_path], stdout=subprocess.PIPE, cwd=STAND_IN.parents[3]
     )
     assert process.stdout
     yield json.loads(process.stdout.readline()) | {"process": process}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import data_lock
-from ops.data_lock import DataDirInUseError, Holder
+from ops.supervise import data_lock
+from ops.supervise.data_lock import DataDirInUseError, Holder
 
 
 def test_a_second_holder_is_refused_at_once_and_told_who(tmp_path: Path) -> None:

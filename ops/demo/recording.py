@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ops.loadgen import Body, RequestTemplate, encode_series
 
-FOLDER = Path(__file__).parent / "recording"
+FOLDER = Path(__file__).parent.parent / "recording"
 SAMPLES_PER_REQUEST = 5_000
 
 

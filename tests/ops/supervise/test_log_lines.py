@@ -2,7 +2,7 @@
 
 import json
 
-from ops.log_lines import readable
+from ops.supervise.log_lines import readable
 
 
 def test_a_role_s_json_becomes_one_line() -> None:

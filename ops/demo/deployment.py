@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops import api, query
-from ops.child import die_with_parent, role_command, role_environment
 from ops.ports import PortInUseError, check_ports_free, free_base_port
+from ops.supervise.child import die_with_parent, role_command, role_environment
 from topology.settings import Settings
 
 START_S, STOP_S = 90.0, 12.0

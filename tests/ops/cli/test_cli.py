@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ops import data_lock
-from ops.cli import app
+from ops.cli.app import app
+from ops.supervise import data_lock
 
 OBSERVAI = Path(sys.prefix) / "bin" / "observai"
 RUNNER = CliRunner()
@@ -36,7 +36,7 @@ def test_help_loads_no_engine() -> None:
     """`observai --help` must answer at once."""
     program = (
         "import sys; sys.argv = ['observai', '--help']\n"
-        "from ops.cli import main\n"
+        "from ops.cli.app import main\n"
         "try: main()\n"
         "finally: print(*{'numba', 'numpy', 'chdb', 'aiokafka', 'faust'} & set(sys.modules))"
     )

@@ -1,6 +1,6 @@
 """A supervisor over stand-ins for roles, run as a process of its own so that it can be killed.
 
-python tests/ops/stand_in.py DATA_DIR: prints the process ids as JSON, then runs until SIGTERM.
+Given a DATA_DIR it prints the process ids as JSON, then runs until SIGTERM.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from ops import data_lock
-from ops.child import Spec
-from ops.supervisor import Supervisor
+from ops.supervise import data_lock
+from ops.supervise.child import Spec
+from ops.supervise.supervisor import Supervisor
 
 # Ignores SIGTERM, as a hung role does.
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"

@@ -1,0 +1,1 @@
+"""Apache Kafka as a child process: its files, its configuration, its command line."""

@@ -1,0 +1,1 @@
+"""`observai up`: one machine, one child per role."""
