@@ -4,8 +4,12 @@ import msgspec
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A refused record as it came (base64 in JSON), with its place and the reason."""
+    """A refused record as it came (base64 in JSON), its place, the stage that refused it, and why.
 
+    topic: name without the deployment's prefix. Each stage that reads the topic sends its own.
+    """
+
+    stage: str
     topic: str
     partition: int
     offset: int

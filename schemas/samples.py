@@ -16,6 +16,8 @@ from schemas.block import (
     read_blocks,
     write_block,
 )
+from schemas.errors import InvalidRecord
+from schemas.times import check_times
 
 # Prometheus' marker for "this series ended here": a NaN of this payload.
 STALE_MARKER_BITS = np.uint64(0x7FF0000000000002)
@@ -47,6 +49,15 @@ def tick(receive_ms: int) -> SampleBlock:
     """Return the empty block of no tenant that tells an idle partition the time."""
     nothing = np.empty(0, dtype=np.uint64)
     return SampleBlock("", receive_ms, 0, nothing, nothing.view(np.int64), nothing.view(np.float64))
+
+
+def check_storable(block: SampleBlock) -> None:
+    """Raise InvalidRecord for rows that the store cannot hold: every stage refuses them alike."""
+    if not len(block):
+        return
+    if not block.tenant or not block.retention_days:
+        raise InvalidRecord("samples without a tenant or without a retention")
+    check_times(block.times_ms)
 
 
 def encode_samples(blocks: Sequence[SampleBlock]) -> bytes:

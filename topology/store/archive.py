@@ -15,9 +15,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
+from topology.dead_letters import DeadLetters, Place
 from topology.runtime import Context
 from topology.store.batch import FLUSH_S, Batch
-from topology.store.dead_letters import DeadLetters
 from topology.store.lag import report_lag
 from topology.store.progress import Progress
 from topology.store.rounds import Rounds
@@ -208,7 +208,8 @@ class Archive:
             try:
                 self._batch.add(topic, place, record.offset, record.value or b"")
             except InvalidRecord as error:
-                await self._dead_letters.send(record, topic, str(error))
+                where = Place(topic, record.partition, record.offset)
+                await self._dead_letters.send(where, record.value or b"", str(error))
                 if epoch != self._epoch:
                     return
                 self._batch.pass_over(place, record.offset)

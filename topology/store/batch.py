@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from schemas.rollups import RecomputeBlock, RollupBlock, decode_rollups
-from schemas.samples import SampleBlock, decode_samples
+from schemas.samples import SampleBlock, check_storable, decode_samples
 from schemas.series import SeriesBlock, decode_series
 from schemas.topics import Topic
-from topology.store.columns import check_rollups, check_samples, check_series
+from topology.store.columns import check_rollups, check_series
 from topology.store.recompute import Mark
 
 # At least this many rows an insert; less only when they have waited for FLUSH_S.
@@ -66,7 +66,7 @@ class Batch:
     def _add_samples(self, place: TopicPartition, payload: bytes) -> None:
         blocks = [block for block in decode_samples(payload) if len(block)]
         for block in blocks:
-            check_samples(block)
+            check_storable(block)
         self.samples += blocks
         self._count(place, blocks)
 

@@ -12,13 +12,11 @@ from schemas.errors import InvalidRecord
 from schemas.rollups import RollupBlock
 from schemas.samples import SampleBlock
 from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
+from schemas.times import LAST_MS, check_times
 
 _DAY_MS = 86_400_000
 _MS = pa.timestamp("ms", tz="UTC")
 _S = pa.timestamp("s", tz="UTC")
-
-# The store's DateTime ends in 2106; what is beyond would land on a wrong day.
-_LAST_MS = (2**32 - 1) * 1000
 
 # An insert that touches more parts than this is refused by the engine; each part is a
 # retention and a day.
@@ -42,21 +40,16 @@ class _Block(Protocol):
     def __len__(self) -> int: ...
 
 
-def check_samples(block: SampleBlock) -> None:
-    """Raise InvalidRecord for times that the store cannot hold."""
-    _check_times(block.times_ms)
-
-
 def check_rollups(block: RollupBlock) -> None:
     """Raise InvalidRecord for windows that the store cannot hold."""
-    _check_times(block.window_starts_ms)
+    check_times(block.window_starts_ms)
     if (block.window_starts_ms % 1000).any():
         raise InvalidRecord("a window starts within a second")
 
 
 def check_series(block: SeriesBlock) -> None:
     """Raise InvalidRecord unless each series has one name and a known type."""
-    if not 0 <= block.receive_ms <= _LAST_MS:
+    if not 0 <= block.receive_ms <= LAST_MS:
         raise InvalidRecord(f"receive time {block.receive_ms} ms is outside 1970..2106")
     if len(block) and block.types.max() > max(MetricType):
         raise InvalidRecord(f"metric type {block.types.max()}: the last known is {max(MetricType)}")
@@ -135,11 +128,6 @@ def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
 
 def _n_retentions(table: pa.Table) -> int:
     return min(MAX_PARTS, len(np.unique(table["retention_days"].to_numpy())))
-
-
-def _check_times(times_ms: NDArray[np.int64]) -> None:
-    if len(times_ms) and (times_ms.min() < 0 or times_ms.max() > _LAST_MS):
-        raise InvalidRecord(f"times {times_ms.min()}..{times_ms.max()} ms reach outside 1970..2106")
 
 
 def _repeat(

@@ -9,13 +9,13 @@ from clickhouse_connect.driver.client import Client
 from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
+from topology.dead_letters import DeadLetters
 from topology.keys import bootstrap_records
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
-from topology.store.dead_letters import DeadLetters
 from topology.store.memory import release_memory
 from topology.store.queries import Queries
 from topology.store.retention import watch_retention
@@ -93,8 +93,7 @@ async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProdu
 
 
 def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer) -> Archive:
-    topic = context.settings.topic(Topic.DEAD_LETTERS)
-    dead_letters = DeadLetters(producer, topic, context.metrics, context.log)
+    dead_letters = DeadLetters("archive", context, producer)
     return Archive(context, Writer(engine, context.metrics, now_ms), dead_letters)
 
 

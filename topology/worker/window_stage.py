@@ -19,12 +19,12 @@ from faust.types import TP
 
 from pipeline.windows import Closed, PartitionWindows, WindowConfig
 from schemas.checkpoints import Checkpoint
-from schemas.dead_letters import DeadLetter, encode_dead_letter
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.rollups import RecomputeBlock, RollupBlock, encode_rollups
-from schemas.samples import decode_samples
+from schemas.samples import check_storable, decode_samples
 from schemas.topics import Topic
 from topology.clock import now_ms
+from topology.dead_letters import DeadLetters, Place
 from topology.runtime import Context
 from topology.worker.checkpoints import CheckpointStore
 
@@ -68,7 +68,7 @@ class WindowStage:
         self._partitions: dict[TP, Partition] = {}
         settings = context.settings
         self._rollups = settings.topic(Topic.ROLLUPS)
-        self._dead_letters = settings.topic(Topic.DEAD_LETTERS)
+        self._dead_letters = DeadLetters(_STAGE, context, producer)
         self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
 
     async def assign(self, tps: list[TP]) -> None:
@@ -118,7 +118,9 @@ class WindowStage:
         try:
             self._feed(state, payload, message.offset)
         except InvalidRecord as error:
-            await self._bury(state, message.offset, payload, str(error))
+            place = Place(Topic.SAMPLES, message.partition, message.offset)
+            await self._dead_letters.send(place, payload, str(error))
+            state.next_offset = message.offset + 1
         except UnknownVersion as error:
             self._stop_partition(state, message.offset, error)
             return
@@ -148,6 +150,8 @@ class WindowStage:
     def _feed(self, state: Partition, payload: bytes, offset: int) -> None:
         """Feed a record. Nothing here awaits: engine, outbox and offset change as one."""
         blocks = decode_samples(payload)
+        for block in blocks:
+            check_storable(block)
         closed = state.windows.feed(blocks)
         state.last_receive_ms = max(state.last_receive_ms, *(one.receive_ms for one in blocks))
         for one in closed:
@@ -194,16 +198,6 @@ class WindowStage:
             event = state.held.popleft()
             event.ack()
             state.acked_offset = event.message.offset + 1
-
-    async def _bury(self, state: Partition, offset: int, payload: bytes, reason: str) -> None:
-        tp = state.tp
-        letter = DeadLetter(tp.topic, tp.partition, offset, reason, payload)
-        await self._producer.send_and_wait(self._dead_letters, encode_dead_letter(letter))
-        state.next_offset = offset + 1
-        self._context.metrics.records_dead_lettered.labels(tp.topic, "undecodable").inc()
-        self._context.log.error(
-            "dead letter", topic=tp.topic, partition=tp.partition, offset=offset, reason=reason
-        )
 
     def _stop_partition(self, state: Partition, offset: int, error: UnknownVersion) -> None:
         tp = state.tp

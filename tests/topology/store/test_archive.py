@@ -20,6 +20,7 @@ from schemas.topics import Topic
 from tests.topology.store.rows import NOON_MS, RETENTION_DAYS, read, sample_block
 from tests.waiting import wait_until_async
 from topology.clock import now_ms
+from topology.dead_letters import DeadLetters
 from topology.metrics import Metrics
 from topology.producer import make_producer
 from topology.runtime import Context, Health
@@ -27,7 +28,6 @@ from topology.settings import Settings
 from topology.store.archive import Archive
 from topology.store.batch import Batch
 from topology.store.client import Engine
-from topology.store.dead_letters import DeadLetters
 from topology.store.writer import Writer
 from topology.topics import ensure_topics
 
@@ -77,9 +77,7 @@ class Bench:
         settings = settings or self.settings
         log = structlog.get_logger("test")
         context = Context("store", settings, Metrics(), Health(), log, asyncio.Event())
-        letters = DeadLetters(
-            self.producer, settings.topic(Topic.DEAD_LETTERS), context.metrics, log
-        )
+        letters = DeadLetters("archive", context, self.producer)
         writer = writer or Writer(self.engine, context.metrics, now_ms)
         task = asyncio.create_task(Archive(context, writer, letters).run())
         try:

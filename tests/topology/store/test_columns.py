@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from schemas.errors import InvalidRecord
+from schemas.samples import check_storable
 from schemas.series import Announcement, series_block
 from tests.topology.store.rows import NOON_MS, sample_block
 from topology.store.columns import (
     MAX_PARTS,
-    check_samples,
     check_series,
     samples_table,
     series_table,
@@ -57,7 +57,7 @@ def test_a_series_without_a_metric_is_no_record(labels: dict[str, str]) -> None:
 def test_times_that_the_store_cannot_hold_are_no_record(time_ms: int) -> None:
     """They would land on another day than their own."""
     with pytest.raises(InvalidRecord, match=r"1970\.\.2106"):
-        check_samples(sample_block("t", [(1, NOON_MS, 1.0), (1, time_ms, 1.0)]))
+        check_storable(sample_block("t", [(1, NOON_MS, 1.0), (1, time_ms, 1.0)]))
 
 
 def test_a_table_is_split_so_that_no_piece_touches_too_many_parts() -> None:

@@ -162,8 +162,9 @@ async def test_an_undecodable_record_becomes_a_dead_letter_and_the_others_go_on(
         decode_dead_letter(one.value)
         for one in await read_topic(worker_settings, Topic.DEAD_LETTERS)
     ]
-    assert (letter.topic, letter.partition, letter.offset) == (
-        worker_settings.topic(Topic.SAMPLES),
+    assert (letter.stage, letter.topic, letter.partition, letter.offset) == (
+        "window",
+        Topic.SAMPLES,
         0,
         1,
     )
@@ -195,6 +196,24 @@ async def test_an_unknown_version_stops_its_partition_and_no_other(
     assert "version 77" in reason
     assert await read_topic(worker_settings, Topic.DEAD_LETTERS) == []
     assert (await committed(worker_settings, 0) or 0) <= 1
+
+
+@pytest.mark.parametrize("time_ms", [-1, 2**32 * 1000, -(2**63), 2**63 - 1])
+async def test_what_the_store_cannot_hold_is_not_rolled_up_either(
+    worker_settings: Settings, time_ms: int
+) -> None:
+    """A record of direct producers: refused as a whole, as the archive refuses it."""
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=12)
+    odd = SampleBlock("t", T0, 30, np.array([1], np.uint64), np.array([time_ms]), np.array([1.0]))
+    tail = [encode_samples([odd]), encode_samples([tick(T0 + 10**6)])]
+    await publish(worker_settings, 0, [*records, *tail])
+
+    async with running(worker, make_context("worker", worker_settings)):
+        await wait_for_rows(worker_settings, len(truth))
+
+    assert (await rolled_up(worker_settings))[0] == truth
+    assert len(await read_topic(worker_settings, Topic.DEAD_LETTERS)) == 1
 
 
 @pytest.mark.slow
