@@ -46,15 +46,19 @@ def request(  # noqa: PLR0913 - an HTTP request has that many parts
         connection.close()
 
 
-def not_ready(url: str, timeout_s: float = 2.0) -> str | None:
-    """Ask a role's /readyz; return None when it is ready, else the reason."""
+def not_ready(url: str, timeout_s: float = 2.0, *, but_started: bool = False) -> str | None:
+    """Ask a role's /readyz; return None when it is ready, else the reason.
+
+    but_started: parts that stand still for good count as ready, as nothing comes of waiting.
+    """
     try:
         answer = request("GET", f"{url}/readyz", timeout_s=timeout_s)
-        reasons = json.loads(answer.body).get("reasons", {})
+        body = json.loads(answer.body)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"no answer from {url}: {error}"
-    if answer.status == http.HTTPStatus.OK:
+    if answer.status == http.HTTPStatus.OK or (but_started and not body.get("starting", True)):
         return None
+    reasons = body.get("reasons", {})
     return "; ".join(f"{part}: {reason}" for part, reason in reasons.items()) or "not ready"
 
 

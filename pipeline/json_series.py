@@ -47,6 +47,11 @@ class JsonSeries:
             labels = labels_of_point(point)
         except msgspec.DecodeError as error:
             return 0, (Reason.BAD_LABELS, f"{point.name}: labels: {error}")
+        if labels[METRIC_LABEL] != point.name:
+            return 0, (
+                Reason.BAD_LABELS,
+                f"{point.name}: label {METRIC_LABEL} is given by the point's name",
+            )
         fault = find_fault(list(labels.items()), limits)
         if fault is not None:
             return 0, fault
@@ -65,7 +70,7 @@ def labels_of_point(point: Point) -> dict[str, str]:
     labels = (_decode_labels(point.labels) if point.labels else None) or {}
     merged = {name: _as_text(value) for name, value in (tags | labels).items()}
     # An empty value means "no such label", as in Prometheus.
-    return {name: value for name, value in merged.items() if value} | {METRIC_LABEL: point.name}
+    return {METRIC_LABEL: point.name} | {name: value for name, value in merged.items() if value}
 
 
 def announcement_of_point(series_id: int, point: Point) -> Announcement:

@@ -35,10 +35,21 @@ class Health:
 
     def __init__(self) -> None:
         self._reasons: dict[str, str | None] = {"start": "starting"}
+        self._standing: set[str] = set()
 
     def set(self, part: str, reason: str | None) -> None:
         """Say that a part is ready (None) or why not."""
         self._reasons[part] = reason
+        self._standing.discard(part)
+
+    def stand_still(self, part: str, reason: str) -> None:
+        """Say why a part will not be ready by itself: no start should wait for it."""
+        self._reasons[part] = reason
+        self._standing.add(part)
+
+    def is_starting(self) -> bool:
+        """Whether some part may still become ready by itself."""
+        return any(part not in self._standing for part in self.reasons())
 
     def reasons(self) -> dict[str, str]:
         """Return the parts that are not ready and why."""
@@ -101,7 +112,12 @@ class Context:
         async def readyz(_: Request) -> Response:
             reasons = self.health.reasons()
             status = "not ready" if reasons else "ready"
-            body = {"status": status, "role": self.role, "reasons": reasons}
+            body = {
+                "status": status,
+                "role": self.role,
+                "starting": self.health.is_starting(),
+                "reasons": reasons,
+            }
             return JSONResponse(body, status_code=503 if reasons else 200)
 
         async def metrics(_: Request) -> Response:

@@ -139,11 +139,13 @@ def _is_as_stamped(home: Path) -> bool:
 
 
 def _state(home: Path) -> dict[str, object]:
-    """Return what the stamp holds: the list checked against, size and time of each file."""
+    """Return what the stamp holds: the list checked against, size and times of each file."""
     stats = {jar.name: (home / "libs" / jar.name).stat() for jar in locked_jars()}
     return {
         "lock": hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest(),
-        "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
+        "files": {
+            name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for name, stat in stats.items()
+        },
     }
 
 

@@ -190,7 +190,11 @@ def _show_checks(summary: Summary, console: Console) -> None:
 
 
 def _show_next_steps(summary: Summary, console: Console, *, kept: bool) -> None:
-    title = "It is running at" if kept else "Your own: `observai up` serves at"
+    title = (
+        "It is running at"
+        if kept
+        else "Your own: `. .venv/bin/activate` once, then `observai up` serves at"
+    )
     console.print()
     console.print(Text(title, style="italic"))
     for name, place in (summary.urls | {"key": summary.key}).items():

@@ -74,7 +74,12 @@ async def _start(settings: Settings, supervisor: Supervisor) -> None:
     for role in roles:
         await supervisor.start(role)
     await supervisor.wait_ready(roles, START_DEADLINE_S)
-    structlog.get_logger("up").info("ready", seconds=round(time.monotonic() - began_s, 1))
+    log = structlog.get_logger("up")
+    log.info("ready", seconds=round(time.monotonic() - began_s, 1))
+    for name in ROLE_PORTS:
+        reason = await asyncio.to_thread(api.not_ready, settings.role_url(name))
+        if reason is not None:
+            log.warning("started, but not ready", role=name, reason=reason)
     _write_run_file(settings, supervisor)
     print(ready_line(settings), flush=True)
 
@@ -103,7 +108,8 @@ async def _kafka_spec(settings: Settings) -> Spec:
 
 def _role_spec(role: str, settings: Settings) -> Spec:
     async def not_ready() -> str | None:
-        return await asyncio.to_thread(api.not_ready, settings.role_url(role))
+        url = settings.role_url(role)
+        return await asyncio.to_thread(api.not_ready, url, but_started=True)
 
     return Spec(role, role_command(role), role_environment(settings), not_ready)
 

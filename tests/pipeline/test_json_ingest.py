@@ -104,6 +104,7 @@ def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
             {"name": "a", "value": 1, "labels": {"x": [1]}},
             {"name": "a", "value": 1, "labels": "x"},
             {"name": "a", "value": 1, "labels": None},
+            {"name": "a", "value": 1, "labels": {"__name__": "b"}},
         ),
         NOW_MS,
     )
@@ -113,6 +114,7 @@ def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
     assert [(one.index, one.reason) for one in rejections] == [
         (0, Reason.BAD_LABELS),
         (1, Reason.BAD_LABELS),
+        (3, Reason.BAD_LABELS),
     ]
     assert ids.tolist()[:2] == [0, 0]
     assert ids[2] != 0

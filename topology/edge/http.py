@@ -67,7 +67,9 @@ class Edge:
     async def _ingest_json(self, request: Request, tenant: Tenant) -> Response:
         async with _Body(self, request) as body:
             plain = _decompress(
-                body, request.headers.get("content-encoding", ""), self._settings.max_decoded_bytes
+                body,
+                request.headers.get("content-encoding", "").lower(),
+                self._settings.max_decoded_bytes,
             )
             intake = self._decoder.read_json(plain, tenant, now_ms())
             await self._publish(intake, "json")
@@ -86,7 +88,7 @@ class Edge:
         return JSONResponse(answer, status_code=400 if all_refused else 200)
 
     async def _remote_write(self, request: Request, tenant: Tenant) -> Response:
-        encoding = request.headers.get("content-encoding", "snappy")
+        encoding = request.headers.get("content-encoding", "snappy").lower()
         if encoding != "snappy":
             message = f"Content-Encoding {encoding!r}: remote write is taken as a snappy block"
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)

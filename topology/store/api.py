@@ -21,8 +21,8 @@ _NAMES = ("query", "sql", "q")
 class SqlApi:
     """The route. The statement comes as parameter `query`, as JSON, or as the body itself.
 
-    JSON rows hold integers as they are (64 bits), NaN and infinities as the strings "nan",
-    "inf", "-inf", times as ISO 8601 in UTC.
+    JSON rows hold integers as they are (64 bits), NaN and infinities as the strings "nan" (or
+    "-nan", as ClickHouse has it), "inf", "-inf", times as ISO 8601 in UTC.
     """
 
     def __init__(self, ring: KeyRing, queries: Queries, metrics: Metrics) -> None:

@@ -222,7 +222,7 @@ class Archive:
         self._consumer.seek(place, offset)
         self._consumer.pause(place)
         self._stopped.add(place)
-        self._context.health.set(_name(place), text)
+        self._context.health.stand_still(_name(place), text)
         self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(1)
         self._context.log.error("partition stopped", partition=_name(place), reason=text)
 

@@ -38,11 +38,13 @@ _WRITE_SETTINGS: dict[str, Any] = {
     "max_ast_elements": 10_000_000,
     "max_expanded_ast_elements": 10_000_000,
 }
-_FORMAT_SETTINGS: dict[str, Any] = {
+_READER_SETTINGS: dict[str, Any] = {
     "date_time_output_format": "iso",
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_denormals": 1,
     "output_format_arrow_string_as_string": 1,
+    # What PromQL is made of (timeSeries*ToGrid); the engine has them off by default.
+    "enable_time_series_aggregate_functions": 1,
 }
 
 
@@ -151,7 +153,7 @@ class Engine:
             raise ValueError("a tenant's name is needed")
         settings = {
             **_READ_SETTINGS,
-            **_FORMAT_SETTINGS,
+            **_READER_SETTINGS,
             **self._limits.settings(),
             TENANT_SETTING: tenant,
             # The last one: no setting can be changed after it.

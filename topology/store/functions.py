@@ -231,7 +231,12 @@ FUNCTIONS = AGGREGATES | frozenset(
 
 def is_allowed(name: str) -> bool:
     """Whether a function of this name may be called; names are taken without regard to case."""
-    return name.lower() in FUNCTIONS or _is_combined(name.lower())
+    return name.lower() in FUNCTIONS or is_aggregate(name)
+
+
+def is_aggregate(name: str) -> bool:
+    """Whether this is an aggregate function, plain or with combinators, in any case."""
+    return name.lower() in AGGREGATES or _is_combined(name.lower())
 
 
 def _is_combined(name: str) -> bool:

@@ -6,7 +6,8 @@ of other tenants are kept away by the engine itself (row policies), whatever pas
 """
 
 import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import sqlglot
@@ -15,7 +16,7 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.clickhouse import ClickHouseParser
 
-from topology.store.functions import is_allowed
+from topology.store.functions import is_aggregate, is_allowed
 from topology.store.narrow import narrow
 
 # The parser warns of what it cannot read; the refusal says so already.
@@ -38,7 +39,7 @@ _SYNTAX_NODES = (
 
 _SELECT_PARTS = frozenset(
     {
-        *("with_", "from_", "expressions", "distinct", "joins", "laterals", "where", "prewhere"),
+        *("with_", "from_", "expressions", "distinct", "joins", "laterals", "where"),
         *("group", "having", "qualify", "windows", "order", "limit", "offset", "kind", "hint"),
     }
 )
@@ -48,6 +49,10 @@ _UNION_PARTS = frozenset(
         *("order", "limit", "offset"),
     }
 )
+
+
+# How the parser shows a token that it did not expect.
+_TOKEN = re.compile(r" but got <Token .*", re.DOTALL)
 
 
 class RefusedStatement(Exception):
@@ -65,6 +70,12 @@ class _Dialect(ClickHouse):
             if name in _WITH_OWN_SYNTAX
         }
 
+        @classmethod
+        def _resolve_clickhouse_agg(cls, name: str) -> tuple[str, Sequence[str]] | None:
+            """Know all aggregates that are allowed, so that f(parameters)(arguments) is read."""
+            known: tuple[str, Sequence[str]] | None = super()._resolve_clickhouse_agg(name)
+            return known or ((name, ()) if is_aggregate(name) else None)
+
 
 def check(sql: str) -> str:
     """Return the statement to run for the one given. Raises RefusedStatement."""
@@ -74,11 +85,19 @@ def check(sql: str) -> str:
         tree = _single_query(sqlglot.parse(sql, read=_Dialect))
         for node in tree.walk():
             _check_node(node)
-        return str(narrow(tree).sql(dialect=_Dialect, comments=False))
+        return str(_with_source(narrow(tree)).sql(dialect=_Dialect, comments=False))
     except RecursionError:
         raise RefusedStatement("the statement is nested too deeply") from None
     except SqlglotError as error:
         raise RefusedStatement(f"not a readable SELECT: {_plain(error)}") from None
+
+
+def _with_source(tree: exp.Query) -> exp.Query:
+    """Read a query without FROM as one with it: the engine's limit of rows spares the former."""
+    outermost = tree.find_all(exp.Select) if isinstance(tree, exp.SetOperation) else iter((tree,))
+    if all(select.args.get("from_") for select in outermost):
+        return tree
+    return exp.select("*").from_(tree.subquery())
 
 
 def _single_query(statements: list[exp.Expr | None]) -> exp.Query:
@@ -112,6 +131,16 @@ def _refuse_parameter(node: exp.Expr) -> None:
 def _refuse_other(node: exp.Expr) -> None:
     if not isinstance(node, exp.Query):
         raise RefusedStatement(f"{node.key.upper()} is not allowed in a SELECT")
+
+
+def _refuse_totals(group: exp.Group) -> None:
+    if group.args.get("totals"):
+        raise RefusedStatement("WITH TOTALS is not allowed: the formats have no place for totals")
+
+
+def _refuse_sample(node: exp.TableSample) -> None:
+    del node
+    raise RefusedStatement("SAMPLE is not allowed: the relations have no sampling key")
 
 
 def _check_parts(node: exp.Expr, allowed: frozenset[str]) -> None:
@@ -201,7 +230,8 @@ def _plain(error: SqlglotError) -> str:
     if details:
         first = details[0]
         near = first.get("highlight") or "the end"
-        return f"{first['description']} at line {first['line']}, column {first['col']}, near {near}"
+        what = _TOKEN.sub("", first["description"])
+        return f"{what} at line {first['line']}, column {first['col']}, near {near}"
     return str(error).splitlines()[0]
 
 
@@ -213,6 +243,8 @@ _CHECKS: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[Any], None]], ...] = 
     ((exp.CTE,), _check_cte),
     ((exp.In,), _check_in),
     ((exp.Func,), _check_function),
+    ((exp.Group,), _refuse_totals),
+    ((exp.TableSample,), _refuse_sample),
     ((exp.Placeholder, exp.Parameter, exp.SessionParameter), _refuse_parameter),
     ((exp.Command, exp.Into, exp.DDL, exp.DML, exp.Lateral), _refuse_other),
 )

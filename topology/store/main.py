@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
 
 from schemas.topics import Topic
+from topology.broker_watch import watch_broker
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.dead_letters import DeadLetters
@@ -39,7 +40,10 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     await context.serve(SqlApi(feed.ring, queries, context.metrics).routes())
     engine = await _open(context, migrate)
     queries.open(engine)
-    watchers = [asyncio.create_task(watch_retention(context, engine))]
+    watchers = [
+        asyncio.create_task(watch_retention(context, engine)),
+        asyncio.create_task(watch_broker(context)),
+    ]
     if engine.embedded:
         watchers.append(asyncio.create_task(_release_memory(engine)))
     try:

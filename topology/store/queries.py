@@ -23,6 +23,7 @@ _TIME_CODES = frozenset({"TIMEOUT_EXCEEDED", "TOO_SLOW"})
 _SIZE_CODES = frozenset({"TOO_MANY_ROWS_OR_BYTES", "TOO_MANY_ROWS", "TOO_MANY_BYTES"})
 _NOISE = re.compile(
     r"Code: \d+\. |DB::Exception: | \(version [^)]*\)|: While executing \w+\.?|"
+    r" FORMAT (JSONCompact|CSVWithNames|ArrowStream|Parquet)\b|"
     r"(: )?[Ii]n scope .*?(?=\. Maybe you meant|$)|`?\bobservai`?\.",
     re.DOTALL,
 )
@@ -116,7 +117,16 @@ class Queries:
             raise explain(error, self._settings) from error
         if format_name != "json":
             return bytes(body)
-        result = msgspec.json.decode(body, type=_EngineResult)
+        try:
+            result = msgspec.json.decode(body, type=_EngineResult)
+        except msgspec.DecodeError as error:
+            # The engine breaks off a result that it has begun when it fails late.
+            raise QueryFailed(
+                f"the engine broke the result off ({error}): ask for format=csv, or write the "
+                "condition as WHERE or HAVING",
+                "INCOMPLETE_RESULT",
+                HTTPStatus.BAD_REQUEST,
+            ) from None
         elapsed_ms = round((time.perf_counter() - started_s) * 1000, 3)
         return msgspec.json.encode(_JsonResult(result.meta, result.data, elapsed_ms))
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic
+from topology.broker_watch import watch_broker
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.topics import ensure_topics
@@ -32,6 +33,7 @@ async def worker(context: Context) -> None:
         asyncio.create_task(_checkpoint_regularly(context, stage)),
         asyncio.create_task(_observe_regularly(stage)),
         asyncio.create_task(_watch(context, app)),
+        asyncio.create_task(watch_broker(context)),
     ]
     await context.stopping.wait()
     for task in tasks:

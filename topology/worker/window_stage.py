@@ -205,7 +205,7 @@ class WindowStage:
         state.held.pop()
         self._app.consumer.pause_partitions({tp})
         reason = f"{tp.topic} partition {tp.partition} stands still at offset {offset}: {error}"
-        self._context.health.set(f"window {tp.partition}", reason)
+        self._context.health.stand_still(f"window {tp.partition}", reason)
         self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(1)
         self._context.log.error("partition stopped", reason=reason)
 

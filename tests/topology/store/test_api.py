@@ -175,6 +175,14 @@ async def test_keys_decide_who_reads(client: httpx.AsyncClient, ring: KeyRing, t
             *(413, "TOO_MANY_ROWS_OR_BYTES", "more than query_max_rows=10000 rows"),
         ),
         (
+            "SELECT arrayJoin(range(20000))",
+            *(413, "TOO_MANY_ROWS_OR_BYTES", "more than query_max_rows=10000 rows"),
+        ),
+        (
+            "SELECT 1 UNION ALL SELECT arrayJoin(range(20000))",
+            *(413, "TOO_MANY_ROWS_OR_BYTES", "more than query_max_rows=10000 rows"),
+        ),
+        (
             "SELECT uniqExact(x) FROM (SELECT arrayJoin(range(100000000)) AS x)",
             *(413, "MEMORY_LIMIT_EXCEEDED", "query_memory_bytes=268435456"),
         ),

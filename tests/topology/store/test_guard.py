@@ -22,6 +22,13 @@ ALLOWED = [
     "WITH 5 AS n SELECT value + n FROM samples",
     "WITH (SELECT max(time) FROM samples) AS newest SELECT newest - time FROM samples",
     "SELECT 1 UNION ALL SELECT 2",
+    "SELECT 1 + 1 AS two",
+    "SELECT quantileDD(0.01, 0.9)(value), quantilesGK(100, 0.5, 0.9)(value) FROM samples",
+    "SELECT groupArraySorted(3)(value), topKIf(2)(metric, value > 1) FROM samples",
+    (
+        "SELECT timeSeriesLastToGrid(toDateTime('2026-01-01 00:00:00', 'UTC'), "
+        "toDateTime('2026-01-01 01:00:00', 'UTC'), 60, 300)(time, value) FROM samples"
+    ),
     "SELECT metric FROM series INTERSECT SELECT metric FROM samples",
     "SELECT * EXCEPT (value) FROM samples LIMIT 3 OFFSET 1",
     "SELECT k, v FROM samples ARRAY JOIN mapKeys(labels) AS k, mapValues(labels) AS v",
@@ -62,6 +69,9 @@ REFUSED = [
     ("SELECT * FROM (SELECT 1 SETTINGS readonly = 0)", "SETTINGS is not allowed"),
     ("SELECT * FROM samples INTO OUTFILE 'x'", "not a readable SELECT"),
     ("SELECT * FROM samples FINAL", "FINAL is not needed"),
+    ("SELECT * FROM samples PREWHERE value = 1", "PREWHERE is not allowed"),
+    ("SELECT * FROM samples SAMPLE 0.1", "SAMPLE is not allowed"),
+    ("SELECT metric, count() FROM samples GROUP BY metric WITH TOTALS", "WITH TOTALS is not"),
     ("SELECT * FROM stored_samples", "stored_samples is not a relation here"),
     ("SELECT * FROM system.tables", "system.tables is not a relation here"),
     ("SELECT * FROM observai.samples", "observai.samples is not a relation here"),
