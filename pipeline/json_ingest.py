@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -16,6 +17,9 @@ EXPECTED = (
 
 _INT64 = np.iinfo(np.int64)
 
+# What msgspec raises for text that is not the JSON it was asked for.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Point(msgspec.Struct):
     """One point as sent. `timestamp`: ms since the epoch or RFC 3339; labels stay undecoded."""
@@ -25,8 +29,8 @@ class Point(msgspec.Struct):
     timestamp: int | float | str | None = None
     labels: msgspec.Raw = msgspec.Raw(b"")
     tags: msgspec.Raw = msgspec.Raw(b"")
-    type: str | None = None
-    unit: str | None = None
+    type: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    unit: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
 class _Body(msgspec.Struct):
@@ -66,7 +70,7 @@ def decode_points(body: bytes, now_ms: int) -> PointBatch:
     try:
         points = _decode_body(body).metrics
         indexes = list(range(len(points)))
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         points, indexes, rejections = _decode_one_by_one(body)
     times = [point.timestamp for point in points]
     if any(type(time) is not int for time in times):
@@ -94,14 +98,14 @@ def _decode_one_by_one(body: bytes) -> tuple[list[Point], list[int], list[Reject
     """Decode point by point, so that one bad point does not take the others along."""
     try:
         raws = _decode_loosely(body).metrics
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise MalformedBody(f"{error}; expected {EXPECTED}") from None
     points, indexes, rejections = [], [], []
     for index, raw in enumerate(raws):
         try:
             points.append(_decode_point(raw))
             indexes.append(index)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             rejections.append(Rejection(index, _reason_of(str(error)), str(error)))
     return points, indexes, rejections
 

@@ -11,6 +11,9 @@ from pipeline.hashing import series_id_of
 from pipeline.json_ingest import Point
 from schemas.series import METRIC_LABEL, Announcement, MetricType
 
+# Longer texts are read anew each time: a cache of them could be filled with anything.
+_MAX_CACHED_TEXT_BYTES = 1024
+
 _decode_labels = msgspec.json.Decoder(dict[str, str | int | float | bool] | None).decode
 _TYPES = {kind.name.lower(): kind for kind in MetricType}
 
@@ -45,7 +48,7 @@ class JsonSeries:
     ) -> tuple[int, tuple[Reason, str] | None]:
         try:
             labels = labels_of_point(point)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return 0, (Reason.BAD_LABELS, f"{point.name}: labels: {error}")
         if labels[METRIC_LABEL] != point.name:
             return 0, (
@@ -57,7 +60,9 @@ class JsonSeries:
             return 0, fault
         if len(self._ids) >= self._max_entries:
             self._ids.clear()
-        found = self._ids[text] = series_id_of(self._tenant_seed, labels)
+        found = series_id_of(self._tenant_seed, labels)
+        if len(text[1]) + len(text[2]) <= _MAX_CACHED_TEXT_BYTES:
+            self._ids[text] = found
         return found, None
 
 

@@ -1,5 +1,7 @@
 """Which series have been announced, in bounded memory: a compiled hash set of series ids."""
 
+import threading
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -18,6 +20,11 @@ class KnownSeries:
 
     def __init__(self, max_series: int) -> None:
         self._max_series = max_series
+        # Large bodies are read in threads beside the event loop, which adds.
+        self._lock = threading.Lock()
+        self._clear()
+
+    def _clear(self) -> None:
         self._n = 0
         self._ids = np.zeros(_LEAST_CAPACITY, dtype=np.uint64)
         self._hours = np.zeros(_LEAST_CAPACITY, dtype=np.int32)
@@ -27,16 +34,18 @@ class KnownSeries:
 
     def unknown(self, series_ids: NDArray[np.uint64], now_ms: int) -> NDArray[np.bool_]:
         """Return which of the series, shape (n,), have to be announced at this time."""
-        return _unknown(self._ids, self._hours, series_ids, now_ms)
+        with self._lock:
+            return _unknown(self._ids, self._hours, series_ids, now_ms)
 
     def add(self, series_ids: NDArray[np.uint64], now_ms: int) -> None:
         """Remember series, shape (n,), as announced at now_ms."""
-        if self._n + len(series_ids) > self._max_series:
-            self.__init__(self._max_series)  # type: ignore[misc]  # start over, as said above
-        needed = 2 * (self._n + len(series_ids))
-        if needed > len(self._ids):
-            self._grow(1 << int(needed - 1).bit_length())
-        self._n += _add(self._ids, self._hours, series_ids, _hours_of(series_ids, now_ms))
+        with self._lock:
+            if self._n + len(series_ids) > self._max_series:
+                self._clear()
+            needed = 2 * (self._n + len(series_ids))
+            if needed > len(self._ids):
+                self._grow(1 << int(needed - 1).bit_length())
+            self._n += _add(self._ids, self._hours, series_ids, _hours_of(series_ids, now_ms))
 
     def _grow(self, capacity: int) -> None:
         occupied = self._ids != 0

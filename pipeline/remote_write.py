@@ -80,7 +80,7 @@ def labels_of(body: NDArray[np.uint8], span: NDArray[np.int64]) -> list[tuple[st
     ]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count(body: NDArray[np.uint8]) -> tuple[int, int, int]:
     n_series, n_samples, n_histograms = 0, 0, 0
     at, end = 0, len(body)
@@ -110,7 +110,7 @@ def _count(body: NDArray[np.uint8]) -> tuple[int, int, int]:
     return n_series, n_samples, n_histograms
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill(
     body: NDArray[np.uint8],
     tenant_seed: np.uint64,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.errors import InvalidRecord
 from schemas.topics import Topic
 from topology.keys import KeyRing
 from topology.runtime import Context
@@ -42,7 +43,9 @@ class ConfigFeed:
         self._consumer.assign([self._partition])
         while await self._consumer.position(self._partition) < end:
             await self._apply_next()
+        self.ring.is_loaded = True
         self._follower = asyncio.create_task(self._follow())
+        self._follower.add_done_callback(self._end)
 
     async def stop(self) -> None:
         """Stop following."""
@@ -50,6 +53,10 @@ class ConfigFeed:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
         await self._consumer.stop()
+
+    def _end(self, follower: asyncio.Task[None]) -> None:
+        if not follower.cancelled() and (bug := follower.exception()) is not None:
+            self._context.fail(f"config feed: {bug!r}")
 
     async def _follow(self) -> None:
         while True:
@@ -64,6 +71,11 @@ class ConfigFeed:
         batches = await self._consumer.getmany(timeout_ms=500)
         records = batches.get(self._partition, [])
         for record in records:
-            self.ring.apply(record.key or b"", record.value)
+            try:
+                self.ring.apply(record.key or b"", record.value)
+            except InvalidRecord as error:
+                topic = Topic.CONFIG.value
+                self._context.metrics.records_dead_lettered.labels(topic, "undecodable").inc()
+                self._context.log.warning("config ignored", offset=record.offset, error=str(error))
         if records:
             self._on_change()

@@ -35,6 +35,9 @@ def authorize(ring: KeyRing, request: Request, scope: str | None) -> Access:
             HTTPStatus.UNAUTHORIZED,
             "no API key: send 'Authorization: Bearer KEY' (or Basic with the key as password)",
         )
+    if not ring.is_loaded:
+        # Not 401: senders drop what they are refused, and this passes by itself.
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "starting: the keys are not read yet")
     access = ring.lookup(key_text)
     if access is None:
         raise Refused(HTTPStatus.UNAUTHORIZED, "unknown API key")

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 from starlette.datastructures import Headers
 
+from schemas.errors import InvalidRecord
+
 DEFAULT_TENANT = "default"
 SCOPES = ("write", "read", "admin")
 KEY_PREFIX = "oai_"
@@ -59,22 +61,35 @@ class KeyRing:
     """Tenants and keys as of the config records applied so far."""
 
     def __init__(self) -> None:
+        # False until all that stood in the topic at the start is applied.
+        self.is_loaded = False
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> None:
-        """Apply one record of topic `config`; a record without value removes."""
-        kind, _, name = key.decode().partition("/")
+        """Apply one record of topic `config`; a record without value removes.
+
+        Raises InvalidRecord for what is no such record, and is then as before.
+        """
+        try:
+            kind, _, name = key.decode().partition("/")
+            self._apply(kind, name, value)
+        except (UnicodeDecodeError, msgspec.DecodeError) as error:
+            raise InvalidRecord(f"config record {key!r}: {error}") from None
+
+    def _apply(self, kind: str, name: str, value: bytes | None) -> None:
         if kind == "tenant":
+            tenant = None if value is None else msgspec.json.decode(value, type=Tenant)
             self._tenants.pop(name, None)
-            if value is not None:
-                self._tenants[name] = msgspec.json.decode(value, type=Tenant)
+            if tenant is not None:
+                self._tenants[name] = tenant
         elif kind == "key":
+            new = None if value is None else msgspec.json.decode(value, type=Key)
             if (old := self._keys.pop(name, None)) is not None:
                 self._by_digest.pop(old.digest, None)
-            if value is not None:
-                self._keys[name] = new = msgspec.json.decode(value, type=Key)
+            if new is not None:
+                self._keys[name] = new
                 self._by_digest[new.digest] = new
 
     def lookup(self, key_text: str) -> Access | None:

@@ -47,8 +47,9 @@ def topic_configs(topic: Topic, settings: Settings) -> dict[str, str]:
             "min.cleanable.dirty.ratio": "0.1",
             "delete.retention.ms": "60000",
         }
+    stamped = {"message.timestamp.type": "LogAppendTime"} if topic is Topic.SAMPLES else {}
     hours = DEAD_LETTER_HOURS if topic is Topic.DEAD_LETTERS else settings.topic_retention_hours
-    return {
+    return stamped | {
         "cleanup.policy": "delete",
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
         "retention.ms": str(hours * HOUR_MS),

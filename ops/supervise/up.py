@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 import time
@@ -22,6 +23,8 @@ from topology.settings import ROLE_PORTS, Settings
 from topology.topics import ensure_topics
 
 START_DEADLINE_S = 60.0
+# With less, Kafka and the store fail sooner or later, and not in these words.
+LOW_DISK_BYTES = 200 << 20
 # Four groups in ten seconds at most; one that is done early leaves its time to the next.
 STOP_ORDER = (("edge",), ("worker",), ("store", "notifier"), ("kafka",))
 STOP_STAGE_S = 2.3
@@ -53,7 +56,14 @@ async def _run(settings: Settings, lock_descriptor: int) -> int:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if start.done() and start.exception() is None:
             await asyncio.wait(waits - {start}, return_when=asyncio.FIRST_COMPLETED)
-        return _exit_code(log, start, supervisor)
+        code = _exit_code(log, start, supervisor)
+        if code and (free := shutil.disk_usage(settings.data_dir).free) < LOW_DISK_BYTES:
+            folder = settings.data_dir.absolute()
+            log.error("disk full", folder=str(folder), free_bytes=free)
+            print(
+                f"observai up: the disk of {folder} is full: {free >> 20} MB free", file=sys.stderr
+            )
+        return code
     finally:
         for wait in waits:
             wait.cancel()

@@ -1,7 +1,9 @@
 """Routes of the edge: keys, bodies and their limits, and an honest answer to each request."""
 
+import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -17,6 +19,8 @@ from topology.keys import KeyRing, Tenant
 from topology.runtime import Context
 
 _ERRORS_SHOWN = 1000
+# Some 2 ms of decoding; a larger body would hold up the requests of others.
+_DECODE_AT_ONCE_BYTES = 1 << 20
 _REMOTE_WRITE_2 = "io.prometheus.write.v2"
 
 
@@ -71,8 +75,9 @@ class Edge:
                 request.headers.get("content-encoding", "").lower(),
                 self._settings.max_decoded_bytes,
             )
-            intake = self._decoder.read_json(plain, tenant, now_ms())
-            await self._publish(intake, "json")
+            with self._holding(len(plain)):
+                intake = await _read(self._decoder.read_json, plain, tenant, len(plain))
+                await self._publish(intake, "json")
         rejections = intake.rejections
         answer: dict[str, object] = {
             "accepted": len(intake.series_ids),
@@ -96,8 +101,10 @@ class Edge:
             message = "remote write 2.0 is not taken; send prometheus.WriteRequest (1.0)"
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
         async with _Body(self, request) as body:
-            intake = self._decoder.read_remote_write(body, tenant, now_ms())
-            await self._publish(intake, "remote_write")
+            size = self._decoder.decoded_size(body)
+            with self._holding(size):
+                intake = await _read(self._decoder.read_remote_write, body, tenant, size)
+                await self._publish(intake, "remote_write")
         if intake.rejections:
             n_samples = len(intake.series_ids) + len(intake.rejections)
             return PlainTextResponse(summarize(intake.rejections, n_samples), status_code=400)
@@ -115,6 +122,15 @@ class Edge:
             self._context.log.debug(
                 "samples refused", tenant=tenant, first=intake.rejections[0].message
             )
+
+    @contextmanager
+    def _holding(self, size: int) -> Iterator[None]:
+        """Hold the bytes that a body has become. Raises Refused."""
+        self.hold(size)
+        try:
+            yield
+        finally:
+            self.release(size)
 
     def hold(self, size: int) -> None:
         """Take so many bytes of the in-flight budget. Raises Refused where it is used up."""
@@ -134,6 +150,15 @@ class Edge:
     def max_body_bytes(self) -> int:
         """Largest body as received."""
         return self._settings.max_body_bytes
+
+
+async def _read(
+    decode: Callable[[bytes, Tenant, int], Intake], body: bytes, tenant: Tenant, size: int
+) -> Intake:
+    """Decode a body; a large one in a thread, so that other requests go on meanwhile."""
+    if size <= _DECODE_AT_ONCE_BYTES:
+        return decode(body, tenant, now_ms())
+    return await asyncio.to_thread(decode, body, tenant, now_ms())
 
 
 class _Body:

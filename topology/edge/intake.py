@@ -57,9 +57,27 @@ class Decoder:
         self._seeds: dict[str, np.uint64] = {}
         self._json_series: dict[str, JsonSeries] = {}
 
+    def decoded_size(self, compressed: bytes) -> int:
+        """Return how many bytes a snappy block is to become. Raises MalformedBody, BodyTooLarge."""
+        head = np.frombuffer(compressed[:10], dtype=np.uint8)
+        length, after = read_varint(head, 0, len(head))
+        if after < 0:
+            raise MalformedBody("not a snappy block: its length is missing")
+        if length > self._settings.max_decoded_bytes:
+            raise BodyTooLarge(
+                f"body of {length} bytes after decompression: at most "
+                f"{self._settings.max_decoded_bytes} (max_decoded_bytes)"
+            )
+        return int(length)
+
     def read_remote_write(self, compressed: bytes, tenant: Tenant, now_ms: int) -> Intake:
         """Read a remote write 1.0 body, snappy block. Raises MalformedBody, BodyTooLarge."""
-        body = np.frombuffer(self._unsnap(compressed), dtype=np.uint8)
+        self.decoded_size(compressed)
+        try:
+            plain = bytes(cramjam.snappy.decompress_raw(compressed))
+        except cramjam.DecompressionError as error:
+            raise MalformedBody(f"not a snappy block: {error}") from None
+        body = np.frombuffer(plain, dtype=np.uint8)
         request = decode_write_request(body, self._seed(tenant))
         limits = self._limits(tenant)
         new_series, faults = self._meet_series(body, request, tenant, now_ms)
@@ -117,7 +135,10 @@ class Decoder:
         self, body: NDArray[np.uint8], request: WriteRequest, tenant: Tenant, now_ms: int
     ) -> tuple[list[SeriesBlock], dict[int, tuple[Reason, str]]]:
         """Return announcements of the unknown series that are sound, and faults of the others."""
-        unknown = np.flatnonzero(self.known.unknown(request.series_ids, now_ms))
+        # A series without a sample is nothing to announce, however many a body claims.
+        n_samples = np.bincount(request.sample_series, minlength=len(request.series_ids))
+        with_samples = np.flatnonzero(n_samples)
+        unknown = with_samples[self.known.unknown(request.series_ids[with_samples], now_ms)]
         if not len(unknown):
             return [], {}
         limits = self._limits(tenant)
@@ -143,21 +164,6 @@ class Decoder:
             n = len(chosen)
             blocks.append(SeriesBlock(*head, *laid_out, np.zeros(n, dtype=np.uint8), [""] * n))
         return blocks, faults
-
-    def _unsnap(self, compressed: bytes) -> bytes:
-        head = np.frombuffer(compressed[:10], dtype=np.uint8)
-        length, after = read_varint(head, 0, len(head))
-        if after < 0:
-            raise MalformedBody("not a snappy block: its length is missing")
-        if length > self._settings.max_decoded_bytes:
-            raise BodyTooLarge(
-                f"body of {length} bytes after decompression: at most "
-                f"{self._settings.max_decoded_bytes} (max_decoded_bytes)"
-            )
-        try:
-            return bytes(cramjam.snappy.decompress_raw(compressed))
-        except cramjam.DecompressionError as error:
-            raise MalformedBody(f"not a snappy block: {error}") from None
 
     def _seed(self, tenant: Tenant) -> np.uint64:
         seed = self._seeds.get(tenant.name)

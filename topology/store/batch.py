@@ -8,7 +8,7 @@ from schemas.rollups import RecomputeBlock, RollupBlock, decode_rollups
 from schemas.samples import SampleBlock, check_storable, decode_samples
 from schemas.series import SeriesBlock, decode_series
 from schemas.topics import Topic
-from topology.store.columns import check_rollups, check_series
+from topology.store.columns import check_mark, check_rollups, check_series
 from topology.store.recompute import Mark
 
 # At least this many rows an insert; less only when they have waited for FLUSH_S.
@@ -82,12 +82,11 @@ class Batch:
         rows = [block for block in blocks if isinstance(block, RollupBlock)]
         for block in rows:
             check_rollups(block)
+        marks = [block for block in blocks if isinstance(block, RecomputeBlock)]
+        for mark in marks:
+            check_mark(mark, place.partition)
         self.rollups += rows
-        self.marks += [
-            (place.partition, Mark(offset, block))
-            for block in blocks
-            if isinstance(block, RecomputeBlock)
-        ]
+        self.marks += [(place.partition, Mark(offset, mark)) for mark in marks]
         self._count(place, rows)
 
     def _count(

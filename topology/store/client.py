@@ -23,10 +23,11 @@ from topology.store.engine_config import (
 
 DATABASE = "observai"
 
-# Rows of one key always share a day, so FINAL need not merge across partitions; and time is in
-# the key, so a condition on it may choose the partitions before FINAL.
+# Rows of one key share a day but not a retention, where that was changed between them: FINAL
+# has to merge across partitions. Time is in the key, so a condition on it may choose the partitions
+# before FINAL.
 _READ_SETTINGS: dict[str, Any] = {
-    "do_not_merge_across_partitions_select_final": 1,
+    "do_not_merge_across_partitions_select_final": 0,
     "defer_partition_pruning_after_final": 0,
 }
 # One thread and one part at a time keep a block's rows in their order: the last of one key wins.
@@ -121,8 +122,12 @@ class Engine:
         client = self._take_idle(tenant) or self._make_reader(tenant)
         try:
             yield client
-        finally:
-            self._give_back(tenant, client)
+        except BaseException:
+            # The embedded engine keeps what a failed query had written, and would put it before
+            # the next one's result.
+            client.close()
+            raise
+        self._give_back(tenant, client)
 
     def purge_allocator(self) -> None:
         """Make the embedded engine give its free pages back."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.errors import InvalidRecord
-from schemas.rollups import RollupBlock
+from schemas.rollups import RecomputeBlock, RollupBlock
 from schemas.samples import SampleBlock
 from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
 from schemas.times import LAST_MS, check_times
@@ -45,6 +45,17 @@ def check_rollups(block: RollupBlock) -> None:
     check_times(block.window_starts_ms)
     if (block.window_starts_ms % 1000).any():
         raise InvalidRecord("a window starts within a second")
+
+
+def check_mark(mark: RecomputeBlock, partition: int) -> None:
+    """Raise InvalidRecord for windows that cannot be, or of another partition's samples."""
+    check_times(mark.window_starts_ms)
+    if not 0 < mark.width_s <= _DAY_MS // 1000:
+        raise InvalidRecord(f"windows of {mark.width_s} s")
+    if (mark.window_starts_ms % (mark.width_s * 1000)).any():
+        raise InvalidRecord(f"a window of {mark.width_s} s starts between two of them")
+    if mark.samples_partition != partition:
+        raise InvalidRecord(f"marks of partition {mark.samples_partition} on {partition}")
 
 
 def check_series(block: SeriesBlock) -> None:
@@ -116,7 +127,8 @@ def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
     """
     per_day = _DAY_MS if table.schema.field(time_column).type == _MS else _DAY_MS // 1000
     days = table[time_column].to_numpy().astype(np.int64) // per_day
-    if len(days) == 0 or days.max() - days.min() + 1 <= MAX_PARTS // _n_retentions(table):
+    n_retentions = len(np.unique(table["retention_days"].to_numpy()))
+    if len(days) == 0 or days.max() - days.min() + 1 <= MAX_PARTS // n_retentions:
         return [table]
     parts = days * 65_536 + table["retention_days"].to_numpy()
     distinct, part_of_row = np.unique(parts, return_inverse=True)
@@ -124,10 +136,6 @@ def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
         table.filter((part_of_row >= first) & (part_of_row < first + MAX_PARTS))
         for first in range(0, len(distinct), MAX_PARTS)
     ]
-
-
-def _n_retentions(table: pa.Table) -> int:
-    return min(MAX_PARTS, len(np.unique(table["retention_days"].to_numpy())))
 
 
 def _repeat(

@@ -183,8 +183,13 @@ def _check_cte(cte: exp.CTE) -> None:
 
 
 def _check_in(node: exp.In) -> None:
-    """Right of IN a bare name means a table."""
+    """Right of IN a bare name means a table, in brackets and parentheses too."""
     field = node.args.get("field")
+    if field is None and len(node.expressions) == 1:
+        field = node.expressions[0]
+    while isinstance(field, exp.Paren | exp.Tuple | exp.Array):
+        inner = [field.this] if isinstance(field, exp.Paren) else field.expressions
+        field = inner[0] if len(inner) == 1 else None
     if not isinstance(field, exp.Column):
         return
     is_known = field.name in RELATIONS or field.name in _visible_ctes(node)

@@ -4,7 +4,9 @@ import asyncio
 import re
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -18,6 +20,7 @@ from topology.store.client import Engine
 MAX_RUNNING = 4
 MAX_RUNNING_OF_TENANT = 2
 MAX_WAITING_OF_TENANT = 16
+MAX_WAIT_S = 10.0
 
 _TIME_CODES = frozenset({"TIMEOUT_EXCEEDED", "TOO_SLOW"})
 _SIZE_CODES = frozenset({"TOO_MANY_ROWS_OR_BYTES", "TOO_MANY_ROWS", "TOO_MANY_BYTES"})
@@ -90,7 +93,7 @@ class Queries:
         slots = self._slots.setdefault(tenant, asyncio.Semaphore(MAX_RUNNING_OF_TENANT))
         self._n_of_tenant[tenant] += 1
         try:
-            async with slots:
+            async with _within(slots, MAX_WAIT_S):
                 return await asyncio.get_running_loop().run_in_executor(
                     self._threads, self._run, tenant, sql, format_name
                 )
@@ -129,6 +132,24 @@ class Queries:
             ) from None
         elapsed_ms = round((time.perf_counter() - started_s) * 1000, 3)
         return msgspec.json.encode(_JsonResult(result.meta, result.data, elapsed_ms))
+
+
+@asynccontextmanager
+async def _within(slots: asyncio.Semaphore, wait_s: float) -> AsyncIterator[None]:
+    """Hold one of the slots. Raises QueryFailed where none becomes free in time."""
+    try:
+        await asyncio.wait_for(slots.acquire(), wait_s)
+    except TimeoutError:
+        raise QueryFailed(
+            f"the tenant's {MAX_RUNNING_OF_TENANT} running queries did not end within "
+            f"{wait_s:.0f} s: try again",
+            "TOO_MANY_SIMULTANEOUS_QUERIES",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ) from None
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def explain(error: ClickHouseError, settings: Settings) -> QueryFailed:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -12,8 +13,16 @@ from schemas.checkpoints import (
     encode_checkpoint,
     newest_checkpoint,
 )
+from schemas.errors import InvalidRecord
 from schemas.topics import Topic
 from topology.settings import Settings
+
+
+class Loaded(NamedTuple):
+    """The newest whole checkpoint with its sequence, if any, and what was broken, if anything."""
+
+    newest: tuple[int, Checkpoint] | None
+    broken: str | None
 
 
 class CheckpointStore:
@@ -34,10 +43,10 @@ class CheckpointStore:
         await asyncio.gather(*acknowledged)
         return sum(len(value) for _, value in records)
 
-    async def load(self, partitions: Iterable[int]) -> dict[int, tuple[int, Checkpoint]]:
-        """Return sequence and content of each partition's newest whole checkpoint, if it has one.
+    async def load(self, partitions: Iterable[int]) -> dict[int, Loaded]:
+        """Return what stands in the topic of each partition.
 
-        Raises UnknownVersion or InvalidRecord: state that cannot be read is never taken for none.
+        Raises UnknownVersion: state of another version is never taken for none.
         """
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
@@ -51,22 +60,28 @@ class CheckpointStore:
         await consumer.start()
         try:
             consumer.assign(wanted)
-            chunks = await self._read_all(consumer, wanted)
+            await consumer.seek_to_beginning(*wanted)
+            ends = await consumer.end_offsets(wanted)
+            return {tp.partition: await _read(consumer, tp, ends[tp]) for tp in wanted}
         finally:
             await consumer.stop()
-        newest = {partition: newest_checkpoint(chunks[partition]) for partition in chunks}
-        return {partition: found for partition, found in newest.items() if found is not None}
 
-    async def _read_all(
-        self, consumer: AIOKafkaConsumer, wanted: list[TopicPartition]
-    ) -> dict[int, list[Chunk]]:
-        chunks: dict[int, list[Chunk]] = {tp.partition: [] for tp in wanted}
-        await consumer.seek_to_beginning(*wanted)
-        ends = await consumer.end_offsets(wanted)
-        for tp in wanted:
-            while await consumer.position(tp) < ends[tp]:
-                batches = await consumer.getmany(tp, timeout_ms=500)
-                for record in batches.get(tp, []):
-                    if record.value is not None:
-                        chunks[tp.partition].append(decode_chunk(record.value))
-        return chunks
+
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Loaded:
+    """Read a partition's checkpoints; a broken record leaves its checkpoint without a chunk."""
+    chunks: list[Chunk] = []
+    broken: str | None = None
+    key_prefix = f"window/{tp.partition}/".encode()
+    while await consumer.position(tp) < end:
+        batches = await consumer.getmany(tp, timeout_ms=500)
+        for record in batches.get(tp, []):
+            if not (record.key or b"").startswith(key_prefix):
+                continue
+            try:
+                chunks.append(decode_chunk(record.value or b""))
+            except InvalidRecord as error:
+                broken = f"offset {record.offset}: {error}"
+    try:
+        return Loaded(newest_checkpoint(chunks), broken)
+    except InvalidRecord as error:
+        return Loaded(None, str(error))

@@ -8,6 +8,7 @@ checkpoint and the crash are published again, equal, and the store's upsert drop
 """
 
 import asyncio
+import dataclasses
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,9 +79,8 @@ class WindowStage:
         if generation != self._app.consumer_generation_id:
             return
         for tp in tps:
-            sequence, checkpoint = loaded.get(
-                tp.partition, (0, Checkpoint(0, self._config.width_ms, []))
-            )
+            newest, broken = loaded[tp.partition]
+            sequence, checkpoint = newest or (0, Checkpoint(0, self._config.width_ms, []))
             if checkpoint.width_ms != self._config.width_ms:
                 raise UnknownVersion("checkpoint of another width", checkpoint.width_ms, 1)
             windows = PartitionWindows(self._config, checkpoint.tenants)
@@ -88,6 +88,13 @@ class WindowStage:
             self._partitions[tp] = Partition(
                 tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset
             )
+            if broken is not None and newest is None:
+                # Without its state it would begin anew, in the middle of the log.
+                self._stop_partition(self._partitions[tp], f"no whole checkpoint is left: {broken}")
+            elif broken is not None:
+                self._context.log.error(
+                    "broken checkpoint", partition=tp.partition, used=sequence, broken=broken
+                )
         self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
 
     async def revoke(self) -> None:
@@ -116,13 +123,14 @@ class WindowStage:
             self._release(state)
             return
         try:
-            self._feed(state, payload, message.offset)
+            self._feed(state, payload, message.offset, int(message.timestamp * 1000))
         except InvalidRecord as error:
             place = Place(Topic.SAMPLES, message.partition, message.offset)
             await self._dead_letters.send(place, payload, str(error))
             state.next_offset = message.offset + 1
         except UnknownVersion as error:
-            self._stop_partition(state, message.offset, error)
+            state.held.pop()
+            self._stop_partition(state, f"offset {message.offset}: {error}")
             return
         await self._send(state)
 
@@ -147,9 +155,17 @@ class WindowStage:
                 metrics.watermark_lag.labels(partition).set(behind_ms / 1000)
             metrics.late_samples.inc(state.windows.take_late())
 
-    def _feed(self, state: Partition, payload: bytes, offset: int) -> None:
-        """Feed a record. Nothing here awaits: engine, outbox and offset change as one."""
-        blocks = decode_samples(payload)
+    def _feed(self, state: Partition, payload: bytes, offset: int, log_ms: int) -> None:
+        """Feed a record. Nothing here awaits: engine, outbox and offset change as one.
+
+        log_ms: when the broker took the record. No receive time is believed beyond it, so an edge
+        whose clock is ahead does not close the windows of others; it stands in the log, so a
+        replay sees the same.
+        """
+        blocks = [
+            block if block.receive_ms <= log_ms else dataclasses.replace(block, receive_ms=log_ms)
+            for block in decode_samples(payload)
+        ]
         for block in blocks:
             check_storable(block)
         closed = state.windows.feed(blocks)
@@ -199,12 +215,11 @@ class WindowStage:
             event.ack()
             state.acked_offset = event.message.offset + 1
 
-    def _stop_partition(self, state: Partition, offset: int, error: UnknownVersion) -> None:
+    def _stop_partition(self, state: Partition, why: str) -> None:
         tp = state.tp
         state.is_stopped = True
-        state.held.pop()
         self._app.consumer.pause_partitions({tp})
-        reason = f"{tp.topic} partition {tp.partition} stands still at offset {offset}: {error}"
+        reason = f"{tp.topic} partition {tp.partition} stands still at {why}"
         self._context.health.stand_still(f"window {tp.partition}", reason)
         self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(1)
         self._context.log.error("partition stopped", reason=reason)

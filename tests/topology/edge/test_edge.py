@@ -1,5 +1,6 @@
 """The edge over a real broker: answers, limits, and what stands in the topics after them."""
 
+import asyncio
 import gzip
 import json
 import time
@@ -229,6 +230,8 @@ async def test_bodies_are_limited_before_and_after_decompression(own_settings: S
         ("/api/v1/ingest", b"x", {"Content-Encoding": "gzip"}, 400),
         ("/api/v1/ingest", gzip.compress(b"{}")[:-9], {"Content-Encoding": "gzip"}, 400),
         ("/api/v1/ingest", b"{}", {"Content-Encoding": "br"}, 415),
+        ("/api/v1/ingest", b'{"metrics":' + b"[" * 100_000, {}, 400),
+        ("/api/v1/ingest", b'{"metrics":[{"name":"a","value":1,"labels":' + b"[" * 99_999, {}, 400),
         ("/api/v1/write", b"", {}, 400),
         ("/api/v1/write", b"\xff" * 20, {}, 400),
         ("/api/v1/write", bytes(cramjam.snappy.compress_raw(b"\x0a\xff")), {}, 400),
@@ -250,6 +253,38 @@ async def test_what_cannot_be_read_is_refused_in_words(
     assert answer.status_code == status
     assert answer.json()["error"]
     assert await stored(own_settings) == []
+
+
+async def test_what_costs_much_and_brings_nothing_does_not_stop_the_others(
+    own_settings: Settings,
+) -> None:
+    """A million empty series, and 50,000 with a bad name, while a neighbour sends."""
+    labels = b"\x0a\x15\x0a\x08__name__\x12\x09bad %05d"
+    sample = b"\x12\x0b\x09" + bytes(8) + b"\x10\x01"
+    series = [labels % i + sample for i in range(50_000)]
+    bad = b"".join(b"\x0a" + varint(len(one)) + one for one in series)
+    async with edge_client(own_settings) as client:
+        heavy = [
+            asyncio.create_task(client.post("/api/v1/write", content=snappy(body), timeout=60))
+            for body in (b"\x0a\x00" * 1_000_000, bad)
+        ]
+        light = await client.post(
+            "/api/v1/ingest", json={"metrics": [{"name": "a", "value": 1}]}, timeout=10
+        )
+        answers = await asyncio.gather(*heavy)
+
+    assert light.status_code == 200
+    assert [answer.status_code for answer in answers] == [204, 400]
+    assert "50000 of 50000 samples refused" in answers[1].text
+
+
+async def test_a_long_unit_is_refused(own_settings: Settings) -> None:
+    points = [{"name": "a", "value": 1, "unit": "u" * n} for n in (256, 257, 70_000)]
+    async with edge_client(own_settings) as client:
+        answer = await client.post("/api/v1/ingest", json={"metrics": points})
+
+    assert answer.json()["accepted"] == 1
+    assert [error["index"] for error in answer.json()["errors"]] == [1, 2]
 
 
 async def test_a_large_request_is_split_below_the_brokers_limit(own_settings: Settings) -> None:

@@ -34,6 +34,7 @@ _SLOW = (
 def ring(tenant: str) -> KeyRing:
     ring = KeyRing()
     ring.apply(*tenant_record(Tenant(tenant, "pro", 30)))
+    ring.is_loaded = True
     return ring
 
 
@@ -215,3 +216,36 @@ async def test_a_request_without_statement_or_with_an_odd_format_is_refused(
     assert (nothing.status_code, odd.status_code, bad_json.status_code) == (400, 400, 400)
     assert "for example SELECT" in nothing.json()["error"]
     assert "one of json, csv, arrow, parquet" in odd.json()["error"]
+
+
+@pytest.mark.usefixtures("row")
+@pytest.mark.parametrize("format_name", ["json", "csv", "arrow", "parquet"])
+async def test_a_query_after_a_failed_one_gets_its_own_result(
+    client: httpx.AsyncClient, format_name: str
+) -> None:
+    """The engine's handle keeps what a query had written when it failed."""
+    late = "SELECT x, intDiv(1, toInt64(x) - 9000) FROM (SELECT arrayJoin(range(9500)) AS x)"
+    wanted = {"query": "SELECT 'next' AS word FROM samples", "format": format_name}
+    expected = (await client.get(PATH, params=wanted)).content
+
+    failed = await client.get(PATH, params={"query": late, "format": format_name})
+    after = await client.get(PATH, params=wanted)
+
+    assert failed.status_code in {400, 413}
+    assert after.status_code == 200
+    if format_name == "json":
+        assert after.json()["rows"] == [["next"]]
+    else:
+        assert after.content == expected
+
+
+async def test_before_the_keys_are_read_the_answer_is_503_and_not_401(
+    client: httpx.AsyncClient, ring: KeyRing
+) -> None:
+    """Senders drop what they are refused with 401."""
+    ring.is_loaded = False
+
+    answer = await client.get(PATH, params={"query": "SELECT 1"})
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]

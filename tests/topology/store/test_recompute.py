@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,22 @@ def test_a_window_that_lost_its_only_sample_is_no_longer_shown(engine: Engine, t
         parameters={"tenant": tenant},
     )
     assert stored.result_rows == [(1,)]
+
+
+def test_a_changed_retention_doubles_nothing(engine: Engine, tenant: str) -> None:
+    """The rows stand in two partitions then; a key is still one row."""
+    rows = [(1, NOON_MS, 1.0), (1, NOON_MS + 10_000, 2.0)]
+    store_samples(engine, sample_block(tenant, rows))
+    recompute(engine.writer, [_mark(tenant, 60, [(1, NOON_MS)])], version=1)
+    rows = [(1, NOON_MS + 10_000, 2.0), (1, NOON_MS + 20_000, 3.0)]
+    store_samples(engine, sample_block(tenant, rows, retention_days=RETENTION_DAYS + 1))
+
+    mark = replace(_mark(tenant, 60, [(1, NOON_MS)]), retention_days=RETENTION_DAYS + 1)
+    recompute(engine.writer, [mark], version=2)
+
+    assert read(engine, tenant, "SELECT count() FROM samples") == [(3,)]
+    assert _rollups(engine, tenant, 60) == {(1, NOON_MS): (3, 6.0, 1.0, 3.0, 1.0, 3.0, 2.0)}
+    assert read(engine, tenant, "SELECT count() FROM rollups") == [(1,)]
 
 
 def test_tenants_with_one_series_id_are_kept_apart(engine: Engine, tenant: str) -> None:

@@ -1,5 +1,6 @@
 """The window stage over a real broker: what it publishes, and what it survives."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -214,6 +215,59 @@ async def test_what_the_store_cannot_hold_is_not_rolled_up_either(
 
     assert (await rolled_up(worker_settings))[0] == truth
     assert len(await read_topic(worker_settings, Topic.DEAD_LETTERS)) == 1
+
+
+async def test_a_broken_checkpoint_is_replaced_by_the_one_before(
+    worker_settings: Settings,
+) -> None:
+    """Noise on the topic does not keep a worker from its state."""
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=30)
+    await publish(worker_settings, 0, records[:20])
+    async with running(worker, make_context("worker", worker_settings)) as context:
+        await wait_until_fed(context, worker_settings)
+    async with producing(worker_settings) as producer:
+        for key in (b"window/0/1/7", b"junk"):
+            await producer.send_and_wait(
+                worker_settings.topic(Topic.CHECKPOINTS), b"junk", key=key, partition=0
+            )
+    await publish(worker_settings, 0, [*records[20:], encode_samples([tick(T0 + 10**6)])])
+
+    async with running(worker, make_context("worker", worker_settings)):
+        await wait_for_rows(worker_settings, len(truth))
+
+    assert (await rolled_up(worker_settings))[0] == truth
+
+
+async def test_without_any_whole_checkpoint_the_partition_stops(worker_settings: Settings) -> None:
+    await bootstrap(worker_settings)
+    async with producing(worker_settings) as producer:
+        await producer.send_and_wait(
+            worker_settings.topic(Topic.CHECKPOINTS), b"junk", key=b"window/0/1/0", partition=0
+        )
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        assert "no whole checkpoint" in context.health.reasons()["window 0"]
+        assert "window 1" not in context.health.reasons()
+
+
+async def test_an_edge_whose_clock_is_ahead_closes_nobodys_windows(
+    worker_settings: Settings,
+) -> None:
+    """No receive time is believed beyond the broker's own."""
+    await bootstrap(worker_settings)
+    now_ms = time.time_ns() // 1_000_000
+    ahead_ms = now_ms + 86_400_000
+    log = [block([1], now_ms, [1.0]), tick(ahead_ms), block([1], now_ms + 1, [2.0])]
+    await publish(worker_settings, 0, [encode_samples([one]) for one in log])
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        await wait_until_fed(context, worker_settings)
+
+    assert context.metrics.registry.get_sample_value("observai_late_samples_total") == 0
+    assert await rolled_up(worker_settings) == ({}, 0)
 
 
 @pytest.mark.slow
