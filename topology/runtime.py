@@ -67,7 +67,7 @@ class Context:
     log: structlog.stdlib.BoundLogger
     stopping: asyncio.Event
     failed: str | None = None
-    _servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = field(default_factory=list)
+    _servers: list[tuple["_Server", asyncio.Task[None]]] = field(default_factory=list)
 
     def fail(self, reason: str) -> None:
         """End the role with exit code 1: something that only a restart can mend."""
@@ -101,7 +101,7 @@ class Context:
     async def stop_serving(self) -> None:
         """Stop accepting, let running requests end, then return."""
         for server, task in self._servers:
-            server.should_exit = True
+            server.leave()
             await task
         self._servers.clear()
 
@@ -128,7 +128,22 @@ class Context:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the role."""
+    """A server that leaves signals to the role, and wakes up once a second, not ten times."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Let the running requests end, then stop."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Renew the Date header until told to leave."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), 1.0)
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]

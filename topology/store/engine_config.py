@@ -26,6 +26,8 @@ _SERVER = {
     "max_thread_pool_size": 500,
     "max_thread_pool_free_size": 4,
     "asynchronous_metrics_update_period_s": 3600,
+    # 50 ms by default: a fifth of the idle engine's CPU; memory limits count by themselves.
+    "memory_worker_period_ms": 500,
     "mark_cache_size": 64 * _MIB,
     "primary_index_cache_size": 64 * _MIB,
     "index_mark_cache_size": 8 * _MIB,
