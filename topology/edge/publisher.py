@@ -27,7 +27,7 @@ class Unavailable(Exception):
     """The broker does not acknowledge; the client should come back."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     intake: Intake
     done: asyncio.Future[None]
