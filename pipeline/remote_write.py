@@ -7,8 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.errors import MalformedBody
-from pipeline.hashing import label_hash, load_u64, series_id, xxh64
-from pipeline.wire import BYTES, FIXED_64, VARINT, read_length, read_varint, skip_value
+from pipeline.hashing import avalanche, label_hash, load_u64, series_id, xxh64
+from pipeline.label_cache import NO_CACHE, LabelCache, find_slot
+from pipeline.wire import BROKEN, BYTES, FIXED_64, VARINT, read_length, read_varint, skip_value
 
 # Field number and wire type as they stand in a tag byte.
 _TIMESERIES = _LABELS = _NAME = np.uint64(1 << 3 | BYTES)
@@ -35,10 +36,13 @@ class WriteRequest:
     n_histograms: int
 
 
-def decode_write_request(body: NDArray[np.uint8], tenant_seed: np.uint64) -> WriteRequest:
+def decode_write_request(
+    body: NDArray[np.uint8], tenant_seed: np.uint64, cache: LabelCache = NO_CACHE
+) -> WriteRequest:
     """Decode an uncompressed WriteRequest; tenant_seed as of hashing.tenant_hash.
 
     Labels are hashed, not checked: `labels_of` reads those of the series that are new.
+    cache: ids of labels seen before; filled, so of one thread only.
     Raises MalformedBody where the bytes are no such message.
     """
     n_series, n_samples, n_histograms = _count(body)
@@ -52,15 +56,17 @@ def decode_write_request(body: NDArray[np.uint8], tenant_seed: np.uint64) -> Wri
         np.empty(n_samples, dtype=np.float64),
         n_histograms,
     )
-    broken_at = _fill(
+    broken_at, n_added = _fill(
         body,
         tenant_seed,
+        cache.slots,
         request.series_ids,
         request.spans,
         request.sample_series,
         request.times_ms,
         request.values.view(np.uint64),
     )
+    cache.grow(n_added)
     if broken_at >= 0:
         raise MalformedBody(f"not a protobuf WriteRequest: broken near byte {broken_at}")
     return request
@@ -114,14 +120,15 @@ def _count(body: NDArray[np.uint8]) -> tuple[int, int, int]:
 def _fill(
     body: NDArray[np.uint8],
     tenant_seed: np.uint64,
+    cached: NDArray[np.uint64],
     series_ids: NDArray[np.uint64],
     spans: NDArray[np.int64],
     sample_series: NDArray[np.int32],
     times_ms: NDArray[np.int64],
     value_bits: NDArray[np.uint64],
-) -> int:
-    """Fill the columns; return -1, or the position of the first broken byte."""
-    series, sample = 0, 0
+) -> tuple[int, int]:
+    """Fill the columns; return the position of the first broken byte or -1, and ids added."""
+    series, sample, n_added = 0, 0, 0
     at, end = 0, len(body)
     while at < end:
         tag, at = read_varint(body, at, end)
@@ -130,6 +137,16 @@ def _fill(
             continue
         inner, at = read_length(body, at, end)
         spans[series, 0], spans[series, 1] = inner, at
+        text_end = _end_of_labels(body, inner, at)
+        key, slot, is_cached = np.uint64(0), 0, False
+        if len(cached) and text_end >= 0:
+            # Never 0, which marks an empty slot.
+            key = avalanche(xxh64(body, inner, text_end) + tenant_seed) | np.uint64(1)
+            slot = find_slot(cached, key)
+            is_cached = cached[slot, 0] == key
+        if is_cached:
+            series_ids[series] = cached[slot, 1]
+            inner = text_end
         labels_hash = tenant_seed
         while inner < at:
             tag, inner = read_varint(body, inner, at)
@@ -137,7 +154,7 @@ def _fill(
                 start, inner = read_length(body, inner, at)
                 name_start, name_end, value_start, value_end = _read_label(body, start, inner)
                 if name_start < 0:
-                    return int(start)
+                    return int(start), n_added
                 # An empty value means "no such label", so it does not count.
                 if value_start < value_end:
                     labels_hash += label_hash(
@@ -147,14 +164,36 @@ def _fill(
                 start, inner = read_length(body, inner, at)
                 broken_at = _read_sample(body, start, inner, times_ms, value_bits, sample)
                 if broken_at >= 0:
-                    return broken_at
+                    return broken_at, n_added
                 sample_series[sample] = series
                 sample += 1
             else:
                 inner = skip_value(body, inner, at, tag)
-        series_ids[series] = series_id(labels_hash)
+        if not is_cached:
+            series_ids[series] = series_id(labels_hash)
+            if key != np.uint64(0):
+                n_added += cached[slot, 0] == np.uint64(0)
+                cached[slot, 0], cached[slot, 1] = key, series_ids[series]
         series += 1
-    return -1
+    return -1, n_added
+
+
+@njit(inline="always")
+def _end_of_labels(body: NDArray[np.uint8], at: int, end: int) -> int:
+    """Return the position after the labels of a TimeSeries, BROKEN if they are not all in front.
+
+    The message has been walked before, so its fields are sound; what is in them may not be.
+    """
+    labels_end, is_in_front = at, True
+    while at < end:
+        tag, at = read_varint(body, at, end)
+        if tag == _LABELS and not is_in_front:
+            return BROKEN
+        is_in_front = tag == _LABELS
+        at = skip_value(body, at, end, tag)
+        if is_in_front:
+            labels_end = at
+    return labels_end
 
 
 @njit(inline="always")

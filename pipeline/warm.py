@@ -5,6 +5,8 @@ import numpy as np
 from pipeline.admission import Limits
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.known_series import KnownSeries
+from pipeline.label_cache import LabelCache
+from pipeline.ordering import order_by_series
 from pipeline.remote_write import decode_write_request, labels_of
 from pipeline.routing import split_by_partition
 from pipeline.series_labels import are_plain, lay_out, take
@@ -21,6 +23,8 @@ def compile_all() -> None:
     seed = tenant_hash("warm")
     body = np.frombuffer(_WRITE_REQUEST, dtype=np.uint8)
     request = decode_write_request(body, seed)
+    decode_write_request(body, seed, LabelCache(10))
+    order_by_series(request.series_ids)
     labels = dict(labels_of(body, request.spans[0]))
     if series_id_of(seed, labels) != request.series_ids[0]:
         raise AssertionError("the compiled kernels disagree on a series id")

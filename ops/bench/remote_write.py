@@ -11,6 +11,7 @@ from ops.bench.figures import Figure, Measurement, Plan, cpu_rates
 from ops.bench.scrapes import encode_load
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
+from pipeline.label_cache import LabelCache
 from pipeline.remote_write import WriteRequest, decode_write_request
 from pipeline.routing import split_by_partition
 from schemas.samples import SampleBlock, encode_samples
@@ -34,7 +35,12 @@ def run(plan: Plan) -> Measurement:
     plain = [_unsnap(body) for body in bodies]
     requests = [decode_write_request(text, _SEED) for text in plain]
     parts: list[tuple[str, str, Callable[[], int], float | None]] = [
-        ("decode with series ids", "series", partial(_decode, plain), WANTED_SERIES_PER_S),
+        (
+            "decode with series ids",
+            "series",
+            partial(_decode, plain, LabelCache(1_000_000)),
+            WANTED_SERIES_PER_S,
+        ),
         ("snappy", "series", partial(_unsnap_all, bodies, n_series), None),
         ("known-series look-up", "series", _look_up(requests), None),
         ("split and record encode", "samples", _encode(requests), None),
@@ -54,8 +60,8 @@ def run(plan: Plan) -> Measurement:
     )
 
 
-def _decode(plain: Sequence[NDArray[np.uint8]]) -> int:
-    return sum(len(decode_write_request(text, _SEED).series_ids) for text in plain)
+def _decode(plain: Sequence[NDArray[np.uint8]], cache: LabelCache) -> int:
+    return sum(len(decode_write_request(text, _SEED, cache).series_ids) for text in plain)
 
 
 def _unsnap_all(bodies: Sequence[bytes], n_series: int) -> int:

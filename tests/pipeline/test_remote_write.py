@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
+from pipeline.label_cache import LabelCache
 from pipeline.remote_write import decode_write_request, labels_of
 from tests.strategies import labels
 from tests.vectors import remote_write as vector
@@ -54,6 +55,57 @@ def test_agrees_with_the_official_runtime(
     assert request.sample_series.tolist() == [at for at, _, _ in flat]
     assert request.times_ms.tolist() == [time for _, time, _ in flat]
     np.testing.assert_array_equal(request.values, [value for _, _, value in flat])
+
+
+@given(st.lists(st.tuples(labels, points), min_size=1, max_size=5))
+def test_labels_seen_before_give_the_same_ids(
+    series: list[tuple[dict[str, str], list[tuple[int, float]]]],
+) -> None:
+    """Bodies decode alike without a cache, into an empty one and from a filled one."""
+    body = as_array(vector.write_request([of for of, _ in series], [p for _, p in series]))
+    cache = LabelCache(100)
+
+    requests = [decode_write_request(body, SEED, cache) for _ in range(2)]
+
+    expected = decode_write_request(body, SEED)
+    for request in requests:
+        assert request.series_ids.tolist() == expected.series_ids.tolist()
+        assert request.sample_series.tolist() == expected.sample_series.tolist()
+        assert request.times_ms.tolist() == expected.times_ms.tolist()
+        np.testing.assert_array_equal(request.values, expected.values)
+    assert len(cache) == len({tuple(of.items()) for of, _ in series})
+
+
+def test_a_cached_id_is_of_its_tenant_and_of_all_its_labels() -> None:
+    """A label that follows a sample counts, though the labels before it are known."""
+    label, other = b"\n\x06" + b"\n\x01b\x12\x01c", b"\n\x06" + b"\n\x01d\x12\x01e"
+    sample = b"\x12\x02\x10\x01"
+    cache = LabelCache(100)
+
+    def id_of(fields: bytes, tenant: str = "default") -> int:
+        body = as_array(b"\n" + bytes([len(fields)]) + fields)
+        return int(decode_write_request(body, tenant_hash(tenant), cache).series_ids[0])
+
+    ids = [id_of(label + sample), id_of(label + sample + other), id_of(label, "another")]
+
+    assert ids == [
+        series_id_of(SEED, {"b": "c"}),
+        series_id_of(SEED, {"b": "c", "d": "e"}),
+        series_id_of(tenant_hash("another"), {"b": "c"}),
+    ]
+
+
+def test_a_full_cache_forgets_but_never_errs() -> None:
+    """With 1,000 series through a cache of 16, every id is right, twice over."""
+    cache = LabelCache(16)
+    each = [{"__name__": f"metric_{number}"} for number in range(1000)]
+    body = as_array(vector.write_request(each, [[(1, 1.0)]] * len(each)))
+
+    for _ in range(2):
+        ids = decode_write_request(body, SEED, cache).series_ids.tolist()
+
+        assert ids == [series_id_of(SEED, of) for of in each]
+    assert len(cache.slots) == 16
 
 
 def test_order_of_labels_does_not_matter_and_empty_ones_do_not_count() -> None:

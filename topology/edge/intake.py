@@ -1,5 +1,6 @@
 """From a request's body to what is published of it and what is refused."""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pipeline.hashing import tenant_hash
 from pipeline.json_ingest import decode_points
 from pipeline.json_series import JsonSeries, announcement_of_point
 from pipeline.known_series import KnownSeries
+from pipeline.label_cache import LabelCache
 from pipeline.remote_write import WriteRequest, decode_write_request, labels_of
 from pipeline.series_labels import are_plain, lay_out
 from pipeline.wire import read_varint
@@ -54,6 +56,8 @@ class Decoder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.known = KnownSeries(settings.max_series)
+        self._label_cache = LabelCache(settings.max_series)
+        self._cache_lock = threading.Lock()
         self._seeds: dict[str, np.uint64] = {}
         self._json_series: dict[str, JsonSeries] = {}
 
@@ -78,7 +82,7 @@ class Decoder:
         except cramjam.DecompressionError as error:
             raise MalformedBody(f"not a snappy block: {error}") from None
         body = np.frombuffer(plain, dtype=np.uint8)
-        request = decode_write_request(body, self._seed(tenant))
+        request = self._decode(body, self._seed(tenant))
         limits = self._limits(tenant)
         new_series, faults = self._meet_series(body, request, tenant, now_ms)
         good, rejections = refuse_times(request.times_ms, now_ms, limits)
@@ -104,6 +108,15 @@ class Decoder:
             columns = (ids[good], request.times_ms[good], request.values[good])
             return Intake(tenant, *columns, new_series, rejections)
         return Intake(tenant, ids, request.times_ms, request.values, new_series)
+
+    def _decode(self, body: NDArray[np.uint8], seed: np.uint64) -> WriteRequest:
+        # A large body is read in a thread: of two at once, one does without the cache.
+        if not self._cache_lock.acquire(blocking=False):
+            return decode_write_request(body, seed)
+        try:
+            return decode_write_request(body, seed, self._label_cache)
+        finally:
+            self._cache_lock.release()
 
     def read_json(self, body: bytes, tenant: Tenant, now_ms: int) -> Intake:
         """Read a JSON body. Raises MalformedBody."""

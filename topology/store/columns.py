@@ -1,6 +1,7 @@
 """Turns decoded blocks into the Arrow tables that the store takes, by whole arrays."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.ordering import order_by_series
 from schemas.errors import InvalidRecord
 from schemas.rollups import RecomputeBlock, RollupBlock
 from schemas.samples import SampleBlock
@@ -71,15 +73,21 @@ def check_series(block: SeriesBlock) -> None:
 
 
 def samples_table(blocks: Sequence[SampleBlock]) -> pa.Table:
-    """Return rows of table stored_samples, in the order given."""
+    """Return rows of table stored_samples by tenant and series, each series in the order given.
+
+    In this order the engine need not sort them, which costs it ten times as much.
+    """
+    blocks = sorted(blocks, key=lambda block: block.tenant)
+    ids = np.concatenate([block.series_ids for block in blocks])
+    order = _order_within_tenants(blocks, ids)
     times = np.concatenate([block.times_ms for block in blocks])
     return pa.table(
         {
             "tenant": _tenants(blocks),
-            "series_id": np.concatenate([block.series_ids for block in blocks]),
-            "time": pa.array(times, type=_MS),
-            "value": np.concatenate([block.values for block in blocks]),
-            "retention_days": _retentions(blocks),
+            "series_id": ids[order],
+            "time": pa.array(times[order], type=_MS),
+            "value": np.concatenate([block.values for block in blocks])[order],
+            "retention_days": _retentions(blocks)[order],
         }
     )
 
@@ -136,6 +144,16 @@ def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
         table.filter((part_of_row >= first) & (part_of_row < first + MAX_PARTS))
         for first in range(0, len(distinct), MAX_PARTS)
     ]
+
+
+def _order_within_tenants(blocks: Sequence[_Block], ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the stable order by series of each tenant's rows; blocks are sorted by tenant."""
+    order, at = [], 0
+    for _, of_tenant in groupby(blocks, key=lambda block: block.tenant):
+        n_rows = sum(map(len, of_tenant))
+        order.append(at + order_by_series(ids[at : at + n_rows]))
+        at += n_rows
+    return np.concatenate(order)
 
 
 def _repeat(

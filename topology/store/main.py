@@ -17,7 +17,7 @@ from topology.runtime import Context
 from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
-from topology.store.memory import release_memory
+from topology.store.memory import keep_freed_memory, release_memory
 from topology.store.queries import Queries
 from topology.store.retention import watch_retention
 from topology.store.writer import Writer
@@ -33,6 +33,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
 
     migrate brings the store's tables up to date; it lies above this layer.
     """
+    keep_freed_memory()
     settings = context.settings
     feed = ConfigFeed(context)
     queries = Queries(settings)

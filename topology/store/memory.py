@@ -9,6 +9,21 @@ import pyarrow as pa
 _LIBRARY = "_chdb.abi3.so"
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+\s*(.*)")
 _MADV_DONTNEED = 4
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 64 << 20
+
+
+def keep_freed_memory() -> None:
+    """Let the allocator keep the arrays of one batch for the next, until `release_memory`.
+
+    By default each array of a megabyte is mapped anew: clearing its pages took a fifteenth of
+    the store's time.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def release_memory() -> None:

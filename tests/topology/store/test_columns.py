@@ -18,15 +18,18 @@ from topology.store.columns import (
 DAY_MS = 86_400_000
 
 
-def test_tenants_of_several_blocks_are_told_apart() -> None:
-    """Names come once, rows by their code."""
+def test_samples_stand_by_tenant_and_series_each_series_as_it_came() -> None:
+    """Of several samples with one time the last stays the last."""
     blocks = [
-        sample_block(name, [(1, NOON_MS, 1.0)] * n) for name, n in [("b", 2), ("a", 1), ("b", 1)]
+        sample_block("b", [(2, NOON_MS, 1.0), (1, NOON_MS, 2.0)]),
+        sample_block("a", [(2, NOON_MS, 3.0)]),
+        sample_block("b", [(2, NOON_MS - 1, 4.0), (2, NOON_MS, 5.0)]),
     ]
 
     table = samples_table(blocks)
 
-    assert table["tenant"].to_pylist() == ["b", "b", "a", "b"]
+    rows = zip(*(table[name].to_pylist() for name in ("tenant", "series_id", "value")), strict=True)
+    assert list(rows) == [("a", 2, 3.0), ("b", 1, 2.0), ("b", 2, 1.0), ("b", 2, 4.0), ("b", 2, 5.0)]
 
 
 def test_labels_are_a_map_without_the_metric() -> None:
