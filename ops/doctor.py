@@ -12,7 +12,7 @@ from ops import api
 from ops.broker.files import is_complete
 from ops.ports import PortInUseError, check_ports_free
 from ops.supervise import data_lock
-from topology.settings import ROLE_PORTS, Settings
+from topology.settings import Settings
 
 LEAST_FREE_BYTES = 1 << 30
 GIB = 1 << 30
@@ -75,9 +75,9 @@ def _roles(settings: Settings) -> Iterator[Check]:
     if not isinstance(urls, dict):
         yield Check("roles", ok=False, detail="still starting: no run.json yet")
         return
-    for role in ROLE_PORTS:
-        reason = api.not_ready(urls[role])
-        yield Check(role, ok=reason is None, detail=reason or f"ready at {urls[role]}")
+    for name, url in urls.items():
+        reason = api.not_ready(url)
+        yield Check(name, ok=reason is None, detail=reason or f"ready at {url}")
 
 
 def _key_file(settings: Settings) -> Check:

@@ -4,6 +4,7 @@ import contextlib
 import random
 import socket
 
+from ops.supervise.instances import FURTHER_PORTS, instances
 from topology.settings import BROKER_PORT, CONTROLLER_PORT, ROLE_PORTS, Settings
 
 # Above the usual services, below the range from which Linux takes ports of outgoing connections.
@@ -16,7 +17,7 @@ class PortInUseError(Exception):
 
 def required_ports(settings: Settings) -> dict[int, tuple[str, str]]:
     """Return by port who listens there and on which address."""
-    ports = {settings.role_port(role): (role, settings.host) for role in ROLE_PORTS}
+    ports = {one.port(settings): (one.name, settings.host) for one in instances(settings)}
     if settings.kafka is None:
         ports[settings.port + BROKER_PORT] = ("kafka", "127.0.0.1")
         ports[settings.port + CONTROLLER_PORT] = ("kafka's controller", "127.0.0.1")
@@ -30,18 +31,22 @@ def check_ports_free(settings: Settings) -> None:
             raise PortInUseError(
                 f"port {port}, needed for {user}, is in use on {host}. Stop the program that "
                 f"listens there (ss -ltnp 'sport = :{port}' names it), or choose another base: "
-                f"--port {free_base_port()}"
+                f"--port {free_base_port(max(settings.edges, settings.workers))}"
             )
 
 
-def free_base_port() -> int:
-    """Return a base port whose whole range is free at this moment."""
+def free_base_port(n_processes: int = 1) -> int:
+    """Return a base port whose whole range is free at this moment.
+
+    n_processes: how many edges and workers are to find ports.
+    """
     candidates = random.sample(range(*_FREE_RANGE, CONTROLLER_PORT + 1), 100)
     offsets = [*ROLE_PORTS.values(), BROKER_PORT, CONTROLLER_PORT]
+    offsets += [first + k for first in FURTHER_PORTS.values() for k in range(1, n_processes)]
     for base in candidates:
         if all(_is_free("127.0.0.1", base + offset) for offset in offsets):
             return base
-    raise PortInUseError("no 13 free ports in a row between 20000 and 32000")
+    raise PortInUseError("no base port with all its ports free between 20000 and 32000")
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -1,5 +1,6 @@
 """A real `observai up` for tests: started, asked, and ended whatever the test did."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import psutil
 
 from ops import api
 from ops.query import Service
-from topology.settings import ROLE_PORTS
 
 OBSERVAI = Path(sys.prefix) / "bin" / "observai"
 
@@ -18,11 +18,11 @@ OBSERVAI = Path(sys.prefix) / "bin" / "observai"
 class Up:
     """A running `observai up` and what it wrote about itself."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
         self.data_dir = folder / "data"
         self._errors = (folder / "stderr").open("ab")
         self.process = subprocess.Popen(
-            [OBSERVAI, "up", "--data-dir", self.data_dir, "--port", str(port)],
+            [OBSERVAI, "up", "--data-dir", self.data_dir, "--port", str(port), *options],
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -41,8 +41,18 @@ class Up:
     def service(self) -> Service:
         return Service(self.url("store"), self.key())
 
+    def pid(self, name: str) -> int | None:
+        """Return the present process id of a role's process, None while it is away."""
+        role, _, number = name.partition("-")
+        ending = [role, "--slot", number or "0"]
+        for child in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.cmdline()[-3:] == ending:
+                    return child.pid
+        return None
+
     def is_ready(self) -> bool:
-        return all(api.not_ready(self.url(role)) is None for role in ROLE_PORTS)
+        return all(api.not_ready(url) is None for url in self.run["urls"].values())
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

@@ -92,6 +92,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.partitions = Gauge(
+            "observai_partitions",
+            "Partitions of topic samples that an edge spreads over, or that this process reads.",
+            registry=registry,
+        )
         self.partition_stopped = Gauge(
             "observai_partition_stopped",
             "1 where a partition stands still at a record of an unknown format version.",

@@ -81,7 +81,7 @@ class Context:
         config = uvicorn.Config(
             app,
             host=self.settings.host,
-            port=self.settings.role_port(self.role),
+            port=self.settings.listen_port or self.settings.role_port(self.role),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -163,7 +163,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:
     """Run a role until a signal, the end of its parent or a failure; return the exit code."""
-    log = configure_logs(role, settings.data_dir / "logs", settings.log_level)
+    name = settings.process_name(role)
+    log = configure_logs(name, settings.data_dir / "logs", settings.log_level)
     _leave_with_parent()
     return uvloop.run(_run(role, settings, main, log))
 
@@ -178,7 +179,8 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _begin_stop, context)
-    log.info("starting", port=settings.role_port(role), pid=os.getpid())
+    port = settings.listen_port or settings.role_port(role)
+    log.info("starting", port=port, slot=settings.slot, pid=os.getpid())
     # What is imported stays; and batches make few objects, so the collector may look seldom.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

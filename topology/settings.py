@@ -18,6 +18,7 @@ PLUMBING_ENVS = frozenset({CONFIG_FILE_ENV, "OBSERVAI_PARENT_PID"})
 
 ROLE_PORTS = {"edge": 0, "store": 1, "worker": 2, "notifier": 3}
 BROKER_PORT, CONTROLLER_PORT = 11, 12
+FIRST_SLOT = "0"
 
 MIB = 1 << 20
 
@@ -34,6 +35,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("observai-data"), description="folder of all state and logs")
     host: str = Field("127.0.0.1", description="address that the HTTP servers listen on")
     port: int = Field(8080, ge=1, le=65_000, description="base port; the edge's own")
+    listen_port: int | None = Field(
+        None, ge=1, le=65_535, description="port of this process; unset: by role from the base port"
+    )
+    edges: int = Field(1, ge=1, le=16, description="edges that `observai up` runs")
+    workers: int = Field(1, ge=1, le=16, description="workers that `observai up` runs")
     kafka: str | None = Field(None, description="`host:port` of a broker; unset: embedded")
     kafka_heap: str = Field("512m", description="heap of the embedded broker")
     store: str | None = Field(
@@ -53,7 +59,11 @@ class Settings(BaseSettings):
     lateness_s: int = Field(
         10, ge=0, le=3600, description="how long a window waits for late samples"
     )
-    slot: str = Field("0", description="name of this process among those of its role")
+    slot: str = Field(
+        FIRST_SLOT,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="name of this process among those of its role, the same after a restart",
+    )
     checkpoint_s: int = Field(10, ge=1, le=600, description="seconds between two checkpoints")
     max_future_s: int = Field(600, ge=0, description="a sample further ahead is refused")
     max_labels: int = Field(64, ge=1, le=1000, description="labels of a series, its name included")
@@ -119,8 +129,12 @@ class Settings(BaseSettings):
         return self.topic_prefix + topic
 
     def role_port(self, role: str) -> int:
-        """Port of a role's HTTP server."""
+        """Port of a role's HTTP server, of its first process where there are several."""
         return self.port + ROLE_PORTS[role]
+
+    def process_name(self, role: str) -> str:
+        """Name of this process in logs: its role, and its slot where it is not the first."""
+        return role if self.slot == FIRST_SLOT else f"{role}-{self.slot}"
 
     def role_url(self, role: str) -> str:
         """URL of a role's HTTP server as clients on this machine reach it."""

@@ -15,6 +15,7 @@ from ops.cli.options import (
     Host,
     Key,
     Port,
+    Slot,
     StoreUrl,
     settings_of,
 )
@@ -30,10 +31,15 @@ app = typer.Typer(
 
 
 @app.command()
-def up(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+def up(  # noqa: PLR0913, PLR0917 - one argument per option
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    workers: int | None = typer.Option(None, help="number of workers [default: 1]"),
+    edges: int | None = typer.Option(None, help="number of edges [default: 1]"),
 ) -> None:
-    """Run everything on this machine: Kafka and one process per role.
+    """Run everything on this machine: Kafka and the processes of each role.
 
     Prints one line `ready ...` with every URL when all is ready. Ctrl-C or SIGTERM stops it.
 
@@ -41,15 +47,21 @@ def up(
     Examples:
       observai up
       observai up --data-dir /var/lib/observai --host 0.0.0.0 --port 9000
+      observai up --workers 2 --edges 2
     """
     from ops.supervise.up import run_up
 
-    raise typer.Exit(run_up(settings_of(data_dir, host, port, config)))
+    settings = settings_of(data_dir, host, port, config, workers=workers, edges=edges)
+    raise typer.Exit(run_up(settings))
 
 
 @app.command()
 def edge(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    slot: Slot = None,
 ) -> None:
     """Run the edge alone: takes samples by HTTP and publishes them to Kafka.
 
@@ -60,28 +72,36 @@ def edge(
     from topology.edge.main import edge as main
     from topology.runtime import run_role
 
-    raise typer.Exit(run_role("edge", settings_of(data_dir, host, port, config), main))
+    raise typer.Exit(run_role("edge", settings_of(data_dir, host, port, config, slot=slot), main))
 
 
 @app.command()
 def worker(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    slot: Slot = None,
 ) -> None:
     """Run a worker alone: closes windows over the samples in Kafka.
 
     \b
     Example:
-      OBSERVAI_KAFKA=kafka:9092 observai worker
+      OBSERVAI_KAFKA=kafka:9092 observai worker --slot 1
     """
     from topology.runtime import run_role
     from topology.worker.main import worker as main
 
-    raise typer.Exit(run_role("worker", settings_of(data_dir, host, port, config), main))
+    raise typer.Exit(run_role("worker", settings_of(data_dir, host, port, config, slot=slot), main))
 
 
 @app.command()
 def store(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    slot: Slot = None,
 ) -> None:
     """Run the store alone: archives topics into ClickHouse and answers queries.
 
@@ -95,13 +115,17 @@ def store(
     from topology.runtime import run_role
     from topology.store.main import store as main
 
-    settings = settings_of(data_dir, host, port, config)
+    settings = settings_of(data_dir, host, port, config, slot=slot)
     raise typer.Exit(run_role("store", settings, partial(main, migrate=apply)))
 
 
 @app.command()
 def notifier(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, config: ConfigFile = None
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    slot: Slot = None,
 ) -> None:
     """Run the notifier alone.
 
@@ -112,7 +136,9 @@ def notifier(
     from topology.notifier import notifier as main
     from topology.runtime import run_role
 
-    raise typer.Exit(run_role("notifier", settings_of(data_dir, host, port, config), main))
+    raise typer.Exit(
+        run_role("notifier", settings_of(data_dir, host, port, config, slot=slot), main)
+    )
 
 
 @app.command()

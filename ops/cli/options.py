@@ -18,6 +18,10 @@ Port = Annotated[int | None, typer.Option("--port", help="base port [default: 80
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings; the environment wins")
 ]
+Slot = Annotated[
+    str | None,
+    typer.Option("--slot", help="name of this process among those of its role [default: 0]"),
+]
 StoreUrl = Annotated[
     str | None, typer.Option("--url", help="URL of a store role, instead of --data-dir")
 ]
@@ -28,10 +32,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
 
 def settings_of(
-    data_dir: Path | None, host: str | None, port: int | None, config: Path | None
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    **further: object,
 ) -> "Settings":
     """Build the settings: options win over the environment, that over the file."""
     # As everywhere in the command line: loaded when needed.
     from topology.settings import load_settings
 
-    return load_settings(config, data_dir=data_dir, host=host, port=port)
+    return load_settings(config, data_dir=data_dir, host=host, port=port, **further)

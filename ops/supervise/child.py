@@ -102,10 +102,11 @@ async def _next_line(stream: asyncio.StreamReader) -> bytes:
         return b"(a line longer than 1 MiB)\n"
 
 
-def role_command(role: str) -> list[str]:
-    """Return a role's command line; it names the role as the last word."""
+def role_command(role: str, *arguments: str) -> list[str]:
+    """Return a role's command line; it names the role as the word after the program's."""
     script = Path(sys.prefix) / "bin" / "observai"
-    return [str(script), role] if script.exists() else [sys.executable, "-m", "ops.cli.app", role]
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "ops.cli.app"]
+    return [*program, role, *arguments]
 
 
 def role_environment(settings: Settings) -> dict[str, str]:

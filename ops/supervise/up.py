@@ -1,4 +1,4 @@
-"""`observai up`: Kafka, the topics and one process per role on one machine."""
+"""`observai up`: Kafka, the topics and the processes of all roles on one machine."""
 
 import asyncio
 import json
@@ -17,9 +17,10 @@ from ops.ports import check_ports_free
 from ops.progress import report_download
 from ops.supervise import data_lock
 from ops.supervise.child import Spec, role_command, role_environment
+from ops.supervise.instances import Instance, instances, urls
 from ops.supervise.supervisor import StartError, Supervisor
 from topology.logs import configure_logs
-from topology.settings import ROLE_PORTS, Settings
+from topology.settings import Settings
 from topology.topics import ensure_topics
 
 START_DEADLINE_S = 60.0
@@ -67,7 +68,7 @@ async def _run(settings: Settings, lock_descriptor: int) -> int:
     finally:
         for wait in waits:
             wait.cancel()
-        await supervisor.stop(STOP_ORDER, STOP_STAGE_S)
+        await supervisor.stop(_stop_order(settings), STOP_STAGE_S)
         run_file(settings).unlink(missing_ok=True)
         log.info("stopped")
 
@@ -80,14 +81,14 @@ async def _start(settings: Settings, supervisor: Supervisor) -> None:
         await supervisor.start(kafka)
         await supervisor.wait_ready([kafka], START_DEADLINE_S)
     await ensure_topics(settings)
-    roles = [_role_spec(role, settings) for role in ROLE_PORTS]
+    roles = [_role_spec(instance, settings) for instance in instances(settings)]
     for role in roles:
         await supervisor.start(role)
     await supervisor.wait_ready(roles, START_DEADLINE_S)
     log = structlog.get_logger("up")
     log.info("ready", seconds=round(time.monotonic() - began_s, 1))
-    for name in ROLE_PORTS:
-        reason = await asyncio.to_thread(api.not_ready, settings.role_url(name))
+    for name, url in urls(settings).items():
+        reason = await asyncio.to_thread(api.not_ready, url)
         if reason is not None:
             log.warning("started, but not ready", role=name, reason=reason)
     _write_run_file(settings, supervisor)
@@ -96,8 +97,8 @@ async def _start(settings: Settings, supervisor: Supervisor) -> None:
 
 def ready_line(settings: Settings) -> str:
     """Return the one line on standard output that says where everything is."""
-    urls = {role: settings.role_url(role) for role in ROLE_PORTS}
-    places = urls | {"kafka": settings.kafka_bootstrap, "key": str(settings.key_file)}
+    others = {"kafka": settings.kafka_bootstrap, "key": str(settings.key_file)}
+    places = urls(settings) | others
     return "ready " + " ".join(f"{name}={place}" for name, place in places.items())
 
 
@@ -116,12 +117,23 @@ async def _kafka_spec(settings: Settings) -> Spec:
     return Spec("kafka", command, role_environment(settings), not_ready)
 
 
-def _role_spec(role: str, settings: Settings) -> Spec:
+def _role_spec(instance: Instance, settings: Settings) -> Spec:
     async def not_ready() -> str | None:
-        url = settings.role_url(role)
+        url = instance.url(settings)
         return await asyncio.to_thread(api.not_ready, url, but_started=True)
 
-    return Spec(role, role_command(role), role_environment(settings), not_ready)
+    own = instance.settings(settings)
+    command = role_command(instance.role, "--slot", own.slot)
+    return Spec(instance.name, command, role_environment(own), not_ready)
+
+
+def _stop_order(settings: Settings) -> list[list[str]]:
+    """Return the names of the children, group after group as they are to stop."""
+    return [
+        ["kafka"] * ("kafka" in roles)
+        + [one.name for one in instances(settings) if one.role in roles]
+        for roles in STOP_ORDER
+    ]
 
 
 def _stop_on_signals(supervisor: Supervisor) -> asyncio.Event:
@@ -159,7 +171,7 @@ def _write_run_file(settings: Settings, supervisor: Supervisor) -> None:
     run = {
         "pid": holder.pid if holder else None,
         "started_s": holder.started_s if holder else None,
-        "urls": {role: settings.role_url(role) for role in ROLE_PORTS},
+        "urls": urls(settings),
         "kafka": settings.kafka_bootstrap,
         "key_file": str(settings.key_file.absolute()),
         "pids": supervisor.pids(),

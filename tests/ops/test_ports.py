@@ -41,3 +41,20 @@ def test_a_taken_port_is_named_with_its_user_and_the_way_out(offset: int, user: 
         ),
     ):
         check_ports_free(settings)
+
+
+def test_further_processes_have_ports_of_their_own() -> None:
+    """Edge k on P+20+k, worker k on P+40+k, and all of them are looked at before a start."""
+    settings = Settings(port=9000, kafka="k:9092", edges=3, workers=2)
+
+    users = {port: user for port, (user, _) in required_ports(settings).items()}
+
+    assert users == {
+        9000: "edge",
+        9001: "store",
+        9002: "worker",
+        9003: "notifier",
+        9021: "edge-1",
+        9022: "edge-2",
+        9041: "worker-1",
+    }

@@ -95,6 +95,7 @@ class WindowStage:
                 self._context.log.error(
                     "broken checkpoint", partition=tp.partition, used=sequence, broken=broken
                 )
+        self._context.metrics.partitions.set(len(self._partitions))
         self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
 
     async def revoke(self) -> None:
@@ -103,6 +104,7 @@ class WindowStage:
             tp: state.acked_offset for tp, state in self._partitions.items() if state.acked_offset
         }
         self._partitions.clear()
+        self._context.metrics.partitions.set(0)
         if safe:
             # Faust forgets acknowledgements that it has not committed when it rebalances.
             commit = self._app.consumer._commit(safe)  # noqa: SLF001 - the public one may not wait
