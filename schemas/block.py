@@ -36,15 +36,17 @@ class Kind(IntEnum):
     ROLLUPS = 3
     RECOMPUTE = 4
     CHECKPOINT = 5
+    CLOSE = 6
 
 
 # Raised when the columns of a kind change; readers keep reading the older ones.
 VERSIONS = {
-    Kind.SAMPLES: 1,
+    Kind.SAMPLES: 2,
     Kind.SERIES: 1,
-    Kind.ROLLUPS: 1,
-    Kind.RECOMPUTE: 1,
+    Kind.ROLLUPS: 2,
+    Kind.RECOMPUTE: 2,
     Kind.CHECKPOINT: 1,
+    Kind.CLOSE: 1,
 }
 
 
@@ -67,17 +69,18 @@ _OFFSETS: tuple[tuple[Packing, np.dtype[Any]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What every block says of itself."""
+    """What every block says of itself; version is that of its kind's columns."""
 
     kind: Kind
     tenant: str
     receive_ms: int
     retention_days: int
     n: int
+    version: int = 0
 
 
 def write_block(header: Header, columns: list[bytes]) -> bytes:
-    """Return one block. Raises ValueError for a tenant name over 65,535 bytes."""
+    """Return one block in the newest version. Raises ValueError for a tenant over 65,535 bytes."""
     tenant = header.tenant.encode()
     if len(tenant) > 0xFFFF:
         raise ValueError(f"tenant name of {len(tenant)} bytes: at most 65535 fit the record format")
@@ -172,6 +175,11 @@ class BlockReader:
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
 
+    @property
+    def rest(self) -> memoryview:
+        """What is not read yet."""
+        return self._rest
+
     def finish(self) -> None:
         """Raise InvalidRecord if bytes are left."""
         if len(self._rest):
@@ -221,5 +229,5 @@ def _read_block(rest: memoryview, expected: frozenset[Kind]) -> tuple[BlockReade
         tenant = str(rest[_HEADER.size : columns_at], "utf-8")
     except UnicodeDecodeError:
         raise InvalidRecord("tenant name is not UTF-8") from None
-    header = Header(Kind(kind), tenant, receive_ms, retention_days, n)
+    header = Header(Kind(kind), tenant, receive_ms, retention_days, n, version)
     return BlockReader(header, rest[columns_at:length]), length

@@ -12,6 +12,7 @@ class Topic(StrEnum):
     SAMPLES = "samples"
     SERIES = "series"
     ROLLUPS = "rollups"
+    RECOMPUTE = "recompute"
     SCORES = "scores"
     ALERTS = "alerts"
     NOTIFICATIONS = "notifications"
@@ -24,8 +25,18 @@ COMPACTED = frozenset({Topic.CONFIG, Topic.CHECKPOINTS})
 
 # Partitioned by series (alerts: by rule group) and read together, so all have one count.
 PARTITIONED = frozenset(
-    {Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS, Topic.SCORES, Topic.ALERTS, Topic.CHECKPOINTS}
+    {
+        Topic.SAMPLES,
+        Topic.SERIES,
+        Topic.ROLLUPS,
+        Topic.RECOMPUTE,
+        Topic.SCORES,
+        Topic.ALERTS,
+        Topic.CHECKPOINTS,
+    }
 )
+
+ALL_SERIES = (0, (1 << 64) - 1)
 
 
 def partition_of(series_ids: NDArray[np.uint64], n_partitions: int) -> NDArray[np.int64]:
@@ -36,3 +47,9 @@ def partition_of(series_ids: NDArray[np.uint64], n_partitions: int) -> NDArray[n
     """
     upper = series_ids >> np.uint64(32)
     return ((upper * np.uint64(n_partitions)) >> np.uint64(32)).astype(np.int64)
+
+
+def series_range(partition: int, n_partitions: int) -> tuple[int, int]:
+    """Return the first and the last series id (inclusive) whose `partition_of` is this one."""
+    first, after = (-(-(at << 32) // n_partitions) for at in (partition, partition + 1))
+    return first << 32, (after << 32) - 1

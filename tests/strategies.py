@@ -33,6 +33,8 @@ def sample_blocks(draw: st.DrawFn) -> SampleBlock:
         ids,
         times,
         bits.view(np.float64),
+        draw(st.integers(0, 255)),
+        draw(st.integers(0, 65_535)),
     )
 
 

@@ -1,10 +1,12 @@
 """Samples by partition."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from pipeline.routing import split_by_partition
-from schemas.topics import partition_of
+from schemas.topics import partition_of, series_range
 
 
 @pytest.mark.parametrize("n_partitions", [1, 4, 7, 64])
@@ -37,3 +39,15 @@ def test_the_partition_of_a_series_never_changes() -> None:
     ids = np.array([0, 1 << 62, 1 << 63, 2**64 - 1, 15470866741373871931], dtype=np.uint64)
 
     assert partition_of(ids, 4).tolist() == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("n_partitions", [1, 2, 3, 7, 16, 1000, 1024])
+def test_a_partition_is_one_range_of_series_ids(n_partitions: int) -> None:
+    """The ranges touch, cover all ids, and both ends of each are of its partition."""
+    ranges = [series_range(partition, n_partitions) for partition in range(n_partitions)]
+
+    assert (ranges[0][0], ranges[-1][1]) == (0, 2**64 - 1)
+    assert all(last + 1 == first for (_, last), (first, _) in pairwise(ranges))
+    for ends in zip(*ranges, strict=True):
+        home = partition_of(np.array(ends, dtype=np.uint64), n_partitions)
+        assert home.tolist() == list(range(n_partitions))

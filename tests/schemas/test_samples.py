@@ -1,5 +1,6 @@
 """The record of topic `samples`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from schemas.samples import (
 )
 from tests.strategies import sample_blocks
 
-GOLDEN = Path(__file__).parent.parent / "vectors" / "samples_v1.bin"
+VECTORS = Path(__file__).parent.parent / "vectors"
+GOLDEN = VECTORS / "samples_v2.bin"
 
 
 def golden_blocks() -> list[SampleBlock]:
@@ -40,12 +42,13 @@ def golden_blocks() -> list[SampleBlock]:
             )
             for at, span in enumerate(spans)
         ),
-        SampleBlock("é", -1, 1, ids[:2], np.array([5, 6]), np.array([2.5, 2.5])),
-        tick(base),
+        SampleBlock("é", -1, 1, ids[:2], np.array([5, 6]), np.array([2.5, 2.5]), 3, 1024),
+        tick(base, 16),
     ]
 
 
 def assert_equal(one: SampleBlock, other: SampleBlock) -> None:
+    assert (one.flags, one.n_partitions) == (other.flags, other.n_partitions)
     assert (one.tenant, one.receive_ms, one.retention_days) == (
         other.tenant,
         other.receive_ms,
@@ -97,6 +100,14 @@ def test_the_format_is_that_of_the_golden_file() -> None:
         assert_equal(one, other)
 
 
+def test_version_1_is_still_read_and_says_nothing_of_flags() -> None:
+    """Records of the release before stand in the log for days after an upgrade."""
+    blocks = decode_samples((VECTORS / "samples_v1.bin").read_bytes())
+
+    for one, other in zip(blocks, golden_blocks(), strict=True):
+        assert_equal(one, replace(other, flags=0, n_partitions=0))
+
+
 def test_an_unknown_version_is_named_and_is_not_an_invalid_record() -> None:
     record = bytearray(encode_samples([tick(1)]))
     record[3] = 9
@@ -132,7 +143,7 @@ def test_no_bytes_break_the_decoder(noise: bytes, at: int, byte: int) -> None:
     """Whatever comes is decoded or refused, and nothing else happens."""
     record = bytearray(GOLDEN.read_bytes())
     record[at % len(record)] = byte
-    for payload in (noise, bytes(record), b"OA\x01\x01" + noise):
+    for payload in (noise, bytes(record), b"OA\x01\x02" + noise):
         try:
             decode_samples(payload)
         except (InvalidRecord, UnknownVersion):

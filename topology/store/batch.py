@@ -78,11 +78,11 @@ class Batch:
         self._count(place, blocks)
 
     def _add_rollups(self, place: TopicPartition, offset: int, payload: bytes) -> None:
-        blocks = [block for block in decode_rollups(payload) if len(block)]
-        rows = [block for block in blocks if isinstance(block, RollupBlock)]
+        blocks = decode_rollups(payload)
+        rows = [block for block in blocks if isinstance(block, RollupBlock) and len(block)]
         for block in rows:
             check_rollups(block)
-        marks = [block for block in blocks if isinstance(block, RecomputeBlock)]
+        marks = [block for block in blocks if isinstance(block, RecomputeBlock) and len(block)]
         for mark in marks:
             check_mark(mark, place.partition)
         self.rollups += rows

@@ -51,10 +51,15 @@ def check_rollups(block: RollupBlock) -> None:
 
 def check_mark(mark: RecomputeBlock, partition: int) -> None:
     """Raise InvalidRecord for windows that cannot be, or of another partition's samples."""
-    check_times(mark.window_starts_ms)
+    check_times(mark.first_ms)
+    check_times(mark.last_ms)
+    lengths_ms = mark.last_ms - mark.first_ms
+    if (lengths_ms < 0).any() or (lengths_ms >= _DAY_MS).any():
+        raise InvalidRecord("a stretch of windows ends before it begins, or is over a day long")
     if not 0 < mark.width_s <= _DAY_MS // 1000:
         raise InvalidRecord(f"windows of {mark.width_s} s")
-    if (mark.window_starts_ms % (mark.width_s * 1000)).any():
+    width_ms = mark.width_s * 1000
+    if (mark.first_ms % width_ms).any() or (mark.last_ms % width_ms).any():
         raise InvalidRecord(f"a window of {mark.width_s} s starts between two of them")
     if mark.samples_partition != partition:
         raise InvalidRecord(f"marks of partition {mark.samples_partition} on {partition}")

@@ -133,7 +133,7 @@ class Marks:
                 if not is_stored or n_windows >= MAX_WINDOWS_PER_ROUND:
                     break
                 found.append((partition, mark))
-                n_windows += len(block)
+                n_windows += block.n_windows()
         return found
 
     def done(self, marks: Iterable[tuple[int, Mark]]) -> None:
@@ -155,7 +155,7 @@ class Marks:
 
     def n_windows(self, partition: int) -> int:
         """Return how many windows the partition waits for."""
-        return sum(len(mark.block) for mark in self._by_partition.get(partition, ()))
+        return sum(mark.block.n_windows() for mark in self._by_partition.get(partition, ()))
 
     def clear(self) -> None:
         """Forget all: the partitions begin again at their committed offsets."""
@@ -199,16 +199,31 @@ class _Windows:
 def _columns(blocks: Sequence[RecomputeBlock]) -> _Windows:
     """Return the blocks' windows without repeats, in the order of their start."""
     tenants = sorted({block.tenant for block in blocks})
-    lengths = [len(block) for block in blocks]
+    lengths = [block.n_windows() for block in blocks]
     rows = np.empty(
         sum(lengths), dtype=[("start", "i8"), ("code", "i8"), ("series", "u8"), ("days", "i8")]
     )
-    rows["start"] = np.concatenate([block.window_starts_ms for block in blocks])
+    rows["start"] = np.concatenate([_starts_ms(block) for block in blocks])
     rows["code"] = np.repeat([tenants.index(block.tenant) + 1 for block in blocks], lengths)
-    rows["series"] = np.concatenate([block.series_ids for block in blocks])
+    rows["series"] = np.concatenate(
+        [np.repeat(block.series_ids, _n_windows(block)) for block in blocks]
+    )
     rows["days"] = np.repeat([block.retention_days for block in blocks], lengths)
     rows = np.unique(rows)
     return _Windows(tenants, rows["code"], rows["series"], rows["start"], rows["days"])
+
+
+def _n_windows(block: RecomputeBlock) -> np.ndarray:
+    counts: np.ndarray = (block.last_ms - block.first_ms) // (block.width_s * 1000) + 1
+    return counts
+
+
+def _starts_ms(block: RecomputeBlock) -> np.ndarray:
+    """Return the start of each window of each stretch."""
+    counts = _n_windows(block)
+    steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts: np.ndarray = np.repeat(block.first_ms, counts) + steps * block.width_s * 1000
+    return starts
 
 
 def _groups(windows: _Windows) -> Iterator[_Windows]:

@@ -245,12 +245,14 @@ def _records(closed: Closed, width_s: int, partition: int, offset: int) -> list[
             np.ascontiguousarray(rows["window_ms"]),
             np.ascontiguousarray(rows["series_id"]),
             *(np.ascontiguousarray(rows[name]) for name in columns),
+            sketch_lengths=np.zeros(len(rows), np.uint32),
+            sketch=np.zeros(0, np.uint32),
         )
         records.append(encode_rollups([block]))
     for at in range(0, len(closed.recompute_ids), _ROWS_PER_RECORD):
         cut = slice(at, at + _ROWS_PER_RECORD)
-        mark = RecomputeBlock(
-            *head, partition, offset, closed.recompute_starts_ms[cut], closed.recompute_ids[cut]
-        )
+        starts_ms = closed.recompute_starts_ms[cut]
+        place = (0, partition, offset, 0)
+        mark = RecomputeBlock(*head, *place, closed.recompute_ids[cut], starts_ms, starts_ms)
         records.append(encode_rollups([mark]))
     return records

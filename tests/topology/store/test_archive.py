@@ -247,9 +247,11 @@ async def test_marked_windows_are_recomputed_when_their_samples_are_stored(bench
     streamed = RollupBlock(
         *(bench.tenant, NOON_MS, RETENTION_DAYS, 60, starts, ids, one.astype(np.uint32)),
         *(one, one, one, one, one, one * 0),
+        *(np.zeros(1, np.uint32), np.zeros(0, np.uint32)),
     )
-    mark = RecomputeBlock(bench.tenant, NOON_MS, RETENTION_DAYS, 60, 0, late, starts, ids)
-    unready = RecomputeBlock(bench.tenant, NOON_MS, RETENTION_DAYS, 60, 0, late + 9, starts, ids)
+    head = (bench.tenant, NOON_MS, RETENTION_DAYS, 60, 0, 0)
+    mark = RecomputeBlock(*head, late, 0, ids, starts, starts)
+    unready = RecomputeBlock(*head, late + 9, 0, ids, starts, starts)
     await bench.publish(Topic.ROLLUPS, encode_rollups([mark, streamed]))
     held = await bench.publish(Topic.ROLLUPS, encode_rollups([unready]))
     await bench.publish(Topic.ROLLUPS, encode_rollups([streamed]))

@@ -36,15 +36,12 @@ _samples = st.lists(
 
 def _mark(tenant: str, width_s: int, windows: list[tuple[int, int]]) -> RecomputeBlock:
     ids, starts = zip(*windows, strict=True)
+    starts_ms = np.array(starts, dtype=np.int64)
     return RecomputeBlock(
-        tenant,
-        NOON_MS,
-        RETENTION_DAYS,
-        width_s,
-        0,
-        0,
-        np.array(starts, dtype=np.int64),
+        *(tenant, NOON_MS, RETENTION_DAYS, width_s, 0, 0, 0, 0),
         np.array(ids, dtype=np.uint64),
+        starts_ms,
+        starts_ms,
     )
 
 
@@ -167,9 +164,7 @@ def test_marks_wait_for_their_samples_and_hold_the_commit() -> None:
     """A mark is ready when its samples record is stored; those after an unready one wait."""
     first, second = _mark("a", 60, [(1, NOON_MS)]), _mark("a", 60, [(2, NOON_MS)])
     marks = Marks()
-    marks.add(
-        3, Mark(10, RecomputeBlock("a", 1, 1, 60, 3, 50, first.window_starts_ms, first.series_ids))
-    )
+    marks.add(3, Mark(10, replace(first, samples_partition=3, samples_offset=50)))
     marks.add(3, Mark(12, second))
 
     early = marks.ready({3: 50})

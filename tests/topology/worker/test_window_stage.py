@@ -50,6 +50,7 @@ async def rolled_up(settings: Settings) -> tuple[dict[tuple[int, int], RollupRow
         for one in decode_rollups(record.value):
             if isinstance(one, RecomputeBlock):
                 n_marks += len(one)
+            if not isinstance(one, RollupBlock):
                 continue
             for key, row in rows_of(one).items():
                 assert rows.setdefault(key, row) == row, "a repeat differs"
