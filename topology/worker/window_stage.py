@@ -239,15 +239,20 @@ def _records(closed: Closed, width_s: int, partition: int, offset: int) -> list[
     records = []
     for at in range(0, len(closed.rows), _ROWS_PER_RECORD):
         rows = closed.rows[at : at + _ROWS_PER_RECORD]
-        columns = ("count", "sum", "min", "max", "first", "last", "increase")
-        block = RollupBlock(
-            *head,
-            np.ascontiguousarray(rows["window_ms"]),
-            np.ascontiguousarray(rows["series_id"]),
-            *(np.ascontiguousarray(rows[name]) for name in columns),
-            sketch_lengths=np.zeros(len(rows), np.uint32),
-            sketch=np.zeros(0, np.uint32),
+        names = (
+            "window_ms",
+            "series_id",
+            "count",
+            "sum",
+            "min",
+            "max",
+            "first",
+            "last",
+            "increase",
         )
+        columns: list[Any] = [np.ascontiguousarray(rows[name]) for name in names]
+        columns += [np.zeros(len(rows), np.uint32), np.zeros(0, np.uint32)]
+        block = RollupBlock(*head, *columns)
         records.append(encode_rollups([block]))
     for at in range(0, len(closed.recompute_ids), _ROWS_PER_RECORD):
         cut = slice(at, at + _ROWS_PER_RECORD)
