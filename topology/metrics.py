@@ -92,6 +92,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.records_lost = Counter(
+            "observai_records_lost_total",
+            "Records that Kafka no longer had when a stage came to read them.",
+            ["topic", "partition"],
+            registry=registry,
+        )
         self.partitions = Gauge(
             "observai_partitions",
             "Partitions of topic samples that an edge spreads over, or that this process reads.",

@@ -13,9 +13,22 @@ from schemas.checkpoints import (
     encode_checkpoint,
     newest_checkpoint,
 )
-from schemas.errors import InvalidRecord
+from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.settings import Settings
+
+# A checkpoint is written whole each time: a larger state is written less often, a restart then
+# replays a little more.
+MAX_BYTES_PER_S = 4 << 20
+
+
+class CheckpointRefused(Exception):
+    """A checkpoint is of a version that this build does not know; the text names the ways out."""
+
+
+def interval_s(least_s: float, checkpoint_bytes: float) -> float:
+    """Return how long to wait between two checkpoints of so many bytes."""
+    return max(least_s, checkpoint_bytes / MAX_BYTES_PER_S)
 
 
 class Loaded(NamedTuple):
@@ -23,6 +36,11 @@ class Loaded(NamedTuple):
 
     newest: tuple[int, Checkpoint] | None
     broken: str | None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there was a checkpoint and none is whole."""
+        return self.broken is not None and self.newest is None
 
 
 class CheckpointStore:
@@ -35,7 +53,8 @@ class CheckpointStore:
 
     async def save(self, partition: int, sequence: int, checkpoint: Checkpoint) -> int:
         """Write a checkpoint and return its size in bytes once the broker has all of it."""
-        records = encode_checkpoint(partition, sequence, checkpoint)
+        # A large state takes a while to pack, and the engine goes on meanwhile.
+        records = await asyncio.to_thread(encode_checkpoint, partition, sequence, checkpoint)
         acknowledged = [
             await self._producer.send(self._topic, value, key=key, partition=partition)
             for key, value in records
@@ -46,7 +65,7 @@ class CheckpointStore:
     async def load(self, partitions: Iterable[int]) -> dict[int, Loaded]:
         """Return what stands in the topic of each partition.
 
-        Raises UnknownVersion: state of another version is never taken for none.
+        Raises CheckpointRefused: state of another version is never taken for none.
         """
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
@@ -81,7 +100,17 @@ async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Loa
                 chunks.append(decode_chunk(record.value or b""))
             except InvalidRecord as error:
                 broken = f"offset {record.offset}: {error}"
+            except UnknownVersion as error:
+                raise CheckpointRefused(_refusal(tp, record.offset, error)) from None
     try:
         return Loaded(newest_checkpoint(chunks), broken)
     except InvalidRecord as error:
         return Loaded(None, str(error))
+
+
+def _refusal(tp: TopicPartition, offset: int, error: UnknownVersion) -> str:
+    return (
+        f"topic {tp.topic} partition {tp.partition} offset {offset}: {error}. Or give the state "
+        f"up: stop all workers and delete topic {tp.topic}; the next start computes the windows "
+        "around that moment from the stored samples"
+    )

@@ -12,7 +12,7 @@ from topology.producer import make_producer
 from topology.runtime import Context
 from topology.topics import ensure_topics
 from topology.worker.app import WorkerApp, build_app
-from topology.worker.checkpoints import CheckpointStore
+from topology.worker.checkpoints import CheckpointRefused, CheckpointStore, interval_s
 from topology.worker.window_stage import WindowStage
 
 _OBSERVE_S = 1.0
@@ -68,6 +68,10 @@ def _connect(context: Context, app: WorkerApp, stage: WindowStage) -> None:
     async def assigned(*_: Any, **__: Any) -> None:
         try:
             await stage.assign([tp for tp in app.consumer.assignment() if tp.topic == name])
+        except CheckpointRefused as error:
+            context.log.error("checkpoint refused", reason=str(error))  # noqa: TRY400 - says all
+            context.fail(f"checkpoints: {error}")
+            raise
         except Exception as error:
             # Never go on with state that was not loaded.
             context.log.exception("loading checkpoints")
@@ -82,7 +86,7 @@ def _connect(context: Context, app: WorkerApp, stage: WindowStage) -> None:
 
 async def _checkpoint_regularly(context: Context, stage: WindowStage) -> None:
     while True:
-        await asyncio.sleep(context.settings.checkpoint_s)
+        await asyncio.sleep(interval_s(context.settings.checkpoint_s, stage.checkpoint_bytes()))
         try:
             await stage.checkpoint()
         except KafkaError as error:

@@ -27,10 +27,13 @@ from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
 from topology.runtime import Context
-from topology.worker.checkpoints import CheckpointStore
+from topology.worker.checkpoints import CheckpointStore, Loaded
+from topology.worker.positions import Start, find_starts
 
 _ROWS_PER_RECORD = 10_000
 _MAX_UNACKNOWLEDGED = 64
+# Of all partitions of a worker, some 650 bytes each. With more, a checkpoint is written at once.
+MAX_HELD_RECORDS = 100_000
 _STAGE = "window"
 
 
@@ -46,6 +49,8 @@ class Partition:
     outbox: deque[bytes] = field(default_factory=deque)
     sent: list[asyncio.Future[object]] = field(default_factory=list)
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    checkpoint_bytes: int = 0
     durable_offset: int = 0
     acked_offset: int = 0
     last_receive_ms: int = 0
@@ -68,6 +73,7 @@ class WindowStage:
         self._checkpoints = checkpoints
         self._partitions: dict[TP, Partition] = {}
         settings = context.settings
+        self._group = f"{settings.topic_prefix}{_STAGE}"
         self._rollups = settings.topic(Topic.ROLLUPS)
         self._dead_letters = DeadLetters(_STAGE, context, producer)
         self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
@@ -78,25 +84,47 @@ class WindowStage:
         loaded = await self._checkpoints.load([tp.partition for tp in tps])
         if generation != self._app.consumer_generation_id:
             return
+        offsets = {
+            number: one.newest and one.newest[1].next_offset for number, one in loaded.items()
+        }
+        starts = await find_starts(self._context.settings, self._group, offsets)
+        sure = [tp for tp in tps if not loaded[tp.partition].is_lost]
+        await self._go_to({tp: starts[tp.partition].offset for tp in sure})
+        if generation != self._app.consumer_generation_id:
+            return
         for tp in tps:
-            newest, broken = loaded[tp.partition]
-            sequence, checkpoint = newest or (0, Checkpoint(0, self._config.width_ms, []))
-            if checkpoint.width_ms != self._config.width_ms:
-                raise UnknownVersion("checkpoint of another width", checkpoint.width_ms, 1)
-            windows = PartitionWindows(self._config, checkpoint.tenants)
-            offset = checkpoint.next_offset
-            self._partitions[tp] = Partition(
-                tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset
-            )
-            if broken is not None and newest is None:
-                # Without its state it would begin anew, in the middle of the log.
-                self._stop_partition(self._partitions[tp], f"no whole checkpoint is left: {broken}")
-            elif broken is not None:
-                self._context.log.error(
-                    "broken checkpoint", partition=tp.partition, used=sequence, broken=broken
-                )
+            self._begin(tp, loaded[tp.partition], starts[tp.partition])
         self._context.metrics.partitions.set(len(self._partitions))
         self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
+
+    def _begin(self, tp: TP, loaded: Loaded, start: Start) -> None:
+        sequence, checkpoint = loaded.newest or (0, Checkpoint(0, self._config.width_ms, []))
+        if checkpoint.width_ms != self._config.width_ms:
+            raise UnknownVersion("checkpoint of another width", checkpoint.width_ms, 1)
+        windows = PartitionWindows(self._config, checkpoint.tenants if start.keeps_state else [])
+        offset = start.offset
+        state = Partition(tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset)
+        self._partitions[tp] = state
+        log = self._context.log.bind(partition=tp.partition)
+        if loaded.is_lost:
+            # Without its state it would begin anew, in the middle of the log.
+            self._stop_partition(state, f"no whole checkpoint is left: {loaded.broken}")
+        elif loaded.broken is not None:
+            log.error("broken checkpoint", used=sequence, broken=loaded.broken)
+        if start.n_lost:
+            lost = self._context.metrics.records_lost.labels(Topic.SAMPLES.value, tp.partition)
+            lost.inc(start.n_lost)
+            log.error("records lost: gone from Kafka before they were read", n=start.n_lost)
+        if start.is_blind:
+            log.warning("state incomplete: windows come from stored samples", offset=offset)
+
+    async def _go_to(self, offsets: dict[TP, int]) -> None:
+        """Make Faust go on where the states end; it would, where the group has committed."""
+        consumer = self._app.consumer
+        await consumer._commit(offsets)  # noqa: SLF001 - the public one may not wait
+        for tp, offset in offsets.items():
+            # A committed 0 is passed over by aiokafka's seek_to_committed.
+            await consumer.seek(tp, offset)
 
     async def revoke(self) -> None:
         """Forget all partitions: Faust rewinds even those that stay. Commit what is safe."""
@@ -135,12 +163,18 @@ class WindowStage:
             self._stop_partition(state, f"offset {message.offset}: {error}")
             return
         await self._send(state)
+        if len(state.held) > MAX_HELD_RECORDS // len(self._partitions):
+            await self._checkpoint(state)
 
     async def checkpoint(self) -> None:
         """Write a checkpoint of each partition that has moved, then acknowledge."""
         for state in list(self._partitions.values()):
             if state.next_offset > state.durable_offset:
                 await self._checkpoint(state)
+
+    def checkpoint_bytes(self) -> int:
+        """Return the size of the newest checkpoints of all partitions together."""
+        return sum(state.checkpoint_bytes for state in self._partitions.values())
 
     def observe(self) -> None:
         """Set the gauges of this stage."""
@@ -193,6 +227,11 @@ class WindowStage:
         await asyncio.gather(*sent)
 
     async def _checkpoint(self, state: Partition) -> None:
+        # One after the other: two at once would share the keys of one sequence.
+        async with state.saving:
+            await self._save(state)
+
+    async def _save(self, state: Partition) -> None:
         # One moment of the log: no await between these two.
         offset, tenants = state.next_offset, state.windows.snapshot()
         await self._send(state)
@@ -203,6 +242,7 @@ class WindowStage:
         size = await self._checkpoints.save(state.tp.partition, state.sequence, content)
         if self._partitions.get(state.tp) is not state:
             return  # moved to another worker meanwhile, which goes on from its own
+        state.checkpoint_bytes = size
         self._context.metrics.checkpoint_bytes.labels(str(state.tp.partition)).set(size)
         state.durable_offset = offset
         self._release(state)
