@@ -7,20 +7,42 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import archive, end_to_end, idle, json_ingest, remote_write, victoria, windows
+from ops.bench import (
+    archive,
+    codecs,
+    end_to_end,
+    idle,
+    json_ingest,
+    live,
+    remote_write,
+    scaling,
+    victoria,
+    windows,
+)
 from ops.bench.figures import Measurement, Plan
 from ops.bench.report import (
     ROOT,
     missed,
     now_and_machine,
-    ratio_to_peer,
+    ratios_to_peer,
     show_table,
     write_results,
 )
 
 BENCHES: dict[str, Callable[[Plan], Measurement]] = {
     module.NAME: module.run
-    for module in (remote_write, json_ingest, windows, archive, end_to_end, victoria, idle)
+    for module in (
+        remote_write,
+        json_ingest,
+        windows,
+        archive,
+        codecs,
+        end_to_end,
+        victoria,
+        live,
+        scaling,
+        idle,
+    )
 }
 _WIDTH = 120
 QUICK = Plan(repeats=1, series=2_000, steps=12, idle_s=1.0, is_quick=True)
@@ -37,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.only or BENCHES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         measured[name] = BENCHES[name](plan)
-    if (ratio := ratio_to_peer(measured)) is not None:
-        measured[victoria.NAME].figures.append(ratio)
+    if victoria.NAME in measured:
+        measured[victoria.NAME].figures += ratios_to_peer(measured)
     file = write_results(given.out, plan, measured, machine, now)
     show_table(measured, console)
     console.print(f"\n{machine['cpu']}, {machine['cores']} cores, seed {plan.seed}; {file}")

@@ -55,7 +55,7 @@ def _insert_all(plan: Plan, repeat: int) -> tuple[float, float]:
             writer.insert(batch)
             n_rows += batch.n_rows
         seconds = time.perf_counter() - began_s
-        _wait_quiet()
+        wait_merged()
         cpu_s = time.process_time() - began_cpu_s
         engine.close()
     return n_rows / seconds, cpu_s / n_rows * 1e6
@@ -88,7 +88,7 @@ def _records(n_series: int, n_samples: int, seed: int) -> list[bytes]:
     return records
 
 
-def _wait_quiet() -> None:
+def wait_merged() -> None:
     """Return when this process uses next to no CPU: merges have ended."""
     until_s = time.monotonic() + _MERGE_DEADLINE_S
     while time.monotonic() < until_s:

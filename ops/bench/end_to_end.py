@@ -1,129 +1,74 @@
 """The whole pipeline under load: rate, delay, CPU of every process, disk, memory, and no loss."""
 
-import asyncio
-import time
-from dataclasses import dataclass
-
 from ops.bench.figures import Figure, Measurement, Plan
-from ops.bench.processes import MB, PeakMemory, cpu_seconds, peak_rss_bytes, wait_quiet
-from ops.bench.scrapes import encode_load
-from ops.demo.check import closed_until_ms, n_samples, wait_for
-from ops.demo.deployment import Deployment, deployment
-from ops.demo.disk import table_bytes
-from ops.loadgen import Body, Sent, send
-from topology.clock import now_ms
+from ops.bench.pipeline_run import CONNECTIONS, QUICK_SETTLE_S, Load, Run, run_load
+from ops.bench.processes import MB
 from topology.settings import Settings
 
 NAME = "end_to_end"
-WANTED_SAMPLES_PER_CPU_S = 200_000
-CONNECTIONS = 4
-_STORED_DEADLINE_S = 120.0
-# The last windows close after 15 s of silence, so their rollups count in.
-SETTLE_S = 25.0
-QUICK_SETTLE_S = 1.0
+# Of the plan's series, and of five times as many.
+WANTED_SAMPLES_PER_CPU_S = {1: 300_000, 5: 200_000}
+WANTED_SAMPLES_PER_S = 400_000
+# Long enough that the load takes a minute at the rate wanted.
+SUSTAINED_S = 60
+_WANTED_LAG_S = 10.0
 
 
-class LossError(Exception):
-    """Samples that were accepted cannot be queried, or their rollups do not add up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What was measured from outside the processes."""
-
-    sent: Sent
-    queryable_s: float
-    settled_s: float
-    cpu_s: dict[str, float]
-    peak_pss: dict[str, int]
-    peak_pss_of_all: int
-    peak_rss: dict[str, int]
+def loads(plan: Plan) -> list[Load]:
+    """Return the loads: the plan's series, then five times as many in fewer scrapes."""
+    if plan.is_quick:
+        return [Load(plan.series, plan.steps, plan.seed, settle_s=QUICK_SETTLE_S)]
+    n_samples = SUSTAINED_S * WANTED_SAMPLES_PER_S
+    sizes = [plan.series * times for times in WANTED_SAMPLES_PER_CPU_S]
+    return [Load(n_series, n_samples // n_series, plan.seed) for n_series in sizes]
 
 
 def run(plan: Plan) -> Measurement:
-    """Send N series x steps, wait until all is stored and quiet, and look at the bill."""
-    end_ms = now_ms()
-    load = encode_load(plan.series, plan.steps, end_ms, plan.seed)
-    with deployment(Settings()) as running:
-        done = _measure(running, load, plan)
-        lossless = _check(running, done.sent.n_samples, end_ms)
-        tables = table_bytes(running.settings.data_dir / "chdb")
-    n_sent = done.sent.n_samples
-    figures = [
-        Figure(NAME, "accepted", "samples/s", [n_sent / done.sent.seconds]),
-        Figure(NAME, "all queryable", "s", [done.queryable_s]),
-        Figure(NAME, "until all queryable", "samples/s", [n_sent / done.queryable_s]),
-        Figure(
-            NAME,
-            "all processes",
-            "samples/CPU-s",
-            [n_sent / sum(done.cpu_s.values())],
-            at_least=None if plan.is_quick else WANTED_SAMPLES_PER_CPU_S,
-        ),
-        *(Figure(NAME, f"CPU of {name}", "s", [used]) for name, used in done.cpu_s.items()),
-        *_disk_figures(tables, n_sent),
-        Figure(NAME, "peak memory of all (PSS)", "MB", [done.peak_pss_of_all / MB]),
-        *(
-            Figure(NAME, f"peak memory of {name} (PSS)", "MB", [size / MB])
-            for name, size in done.peak_pss.items()
-        ),
-    ]
-    facts = {
-        "series": plan.series, "steps": plan.steps, "samples": n_sent, "lossless": lossless,
-        "connections": CONNECTIONS, "retries": done.sent.n_retries,
-        "request_bytes": done.sent.n_bytes, "settled_s": round(done.settled_s, 1),
-        "peak_rss_mb": {name: round(size / MB) for name, size in done.peak_rss.items()},
-        "table_bytes": tables,
-    }  # fmt: skip
-    return Measurement(figures, facts)
+    """Send each load as fast as it is taken."""
+    measured = Measurement()
+    for load in loads(plan):
+        done = run_load(load, Settings())
+        times = None if plan.is_quick else load.series // plan.series
+        measured.figures += _figures(done, load.label, times)
+        measured.facts[load.label] = _facts(done, load)
+    return measured
 
 
-def _measure(running: Deployment, load: list[list[Body]], plan: Plan) -> Run:
-    pids = running.pids | {"supervisor": running.process.pid}
-    n_samples_sent = sum(body.n_samples for step in load for body in step)
-    wait_quiet(pids, 1.0, deadline_s=15.0)
-    before = cpu_seconds(pids)
-    with PeakMemory(pids) as memory:
-        began_s = time.monotonic()
-        sent = asyncio.run(send(running.write_url, running.key, load, CONNECTIONS))
-
-        def stored() -> float:
-            return running.counter("store", "observai_samples_stored_total")
-
-        if wait_for(stored, n_samples_sent, _STORED_DEADLINE_S) is None:
-            raise LossError(f"{stored():,.0f} of {n_samples_sent:,} samples stored in time")
-        queryable_s = time.monotonic() - began_s
-        settled_s = wait_quiet(pids, QUICK_SETTLE_S if plan.is_quick else SETTLE_S)
-    after = cpu_seconds(pids)
-    used = {name: after[name] - before[name] for name in pids}
-    return Run(
-        sent, queryable_s, settled_s, used, memory.peak, memory.peak_of_all, peak_rss_bytes(pids)
-    )
-
-
-def _check(running: Deployment, n_sent: int, end_ms: int) -> bool:
-    """Compare counts after the measurement: samples sent, stored, and rolled up."""
-    store = running.store()
-    if (found := n_samples(store)) != n_sent:
-        raise LossError(f"{n_sent:,} samples accepted, {found:,} can be queried")
-    before_s = closed_until_ms(end_ms, running.settings.lateness_s) // 1000
-    n_in_windows = store.table(
-        f"SELECT countIf(toUnixTimestamp(time) < {before_s}) FROM samples"  # noqa: S608 - numbers only
-    ).rows[0][0]
-    rolled_up = f"SELECT sum(count) FROM rollups WHERE toUnixTimestamp(window_start) < {before_s}"  # noqa: S608 - numbers only
-
-    def n_rolled_up() -> int:
-        return int(store.table(rolled_up).rows[0][0])
-
-    if wait_for(n_rolled_up, n_in_windows, 30.0) is None or n_rolled_up() != n_in_windows:
-        raise LossError(f"{n_in_windows:,} samples in closed windows, {n_rolled_up():,} rolled up")
-    return True
-
-
-def _disk_figures(tables: dict[str, int], n_sent: int) -> list[Figure]:
-    samples = tables["stored_samples"] / n_sent
-    others = (tables["stored_rollups"] + tables["stored_series"]) / n_sent
+def _figures(done: Run, label: str, times: int | None) -> list[Figure]:
+    """Return the figures of a run; times: which of the wanted rates applies, None for none."""
+    n_samples, seconds = done.n_samples, done.sent.seconds
+    name = f"{NAME} {label}"
+    tables = {table: size / n_samples for table, size in done.tables.items()}
+    others = tables["stored_rollups"] + tables["stored_series"]
     return [
-        Figure(NAME, "disk, samples", "bytes/sample", [samples]),
-        Figure(NAME, "disk, rollups and series", "bytes/sample", [others]),
-    ]
+        Figure(name, "accepted", "samples/s", [n_samples / seconds],
+               at_least=WANTED_SAMPLES_PER_S if times == 1 else None),
+        Figure(name, "for", "s", [seconds]),
+        Figure(name, "largest lag meanwhile", "s", [max(done.lag_s, default=0.0)],
+               at_most=_WANTED_LAG_S if times == 1 else None),
+        Figure(name, "all queryable after", "s", [done.queryable_s - seconds]),
+        Figure(name, "all processes", "samples/CPU-s", [done.samples_per_cpu_s],
+               at_least=WANTED_SAMPLES_PER_CPU_S.get(times or 0)),
+        *(Figure(name, f"CPU of {process}", "us/sample", [used / n_samples * 1e6])
+          for process, used in done.cpu_s.items()),
+        Figure(name, "disk, samples", "bytes/sample", [tables["stored_samples"]]),
+        Figure(name, "disk, rollups and series", "bytes/sample", [others]),
+        Figure(name, "peak memory of all (PSS)", "MB", [done.peak_pss_of_all / MB]),
+    ]  # fmt: skip
+
+
+def _facts(done: Run, load: Load) -> dict[str, object]:
+    return {
+        "samples": done.n_samples,
+        "lossless": True,  # else run_load had raised
+        "series": load.series,
+        "steps": load.steps,
+        "connections": CONNECTIONS,
+        "retries": done.sent.n_retries,
+        "request_bytes": done.sent.n_bytes,
+        "settled_s": round(done.settled_s, 1),
+        "lag_s": [round(lag, 2) for lag in done.lag_s],
+        "peak_pss_mb": {name: round(size / MB) for name, size in done.peak_pss.items()},
+        "peak_rss_mb": {name: round(size / MB) for name, size in done.peak_rss.items()},
+        "table_bytes": done.tables,
+    }

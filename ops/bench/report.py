@@ -55,13 +55,16 @@ def show_table(measured: Mapping[str, Measurement], console: Console) -> None:
     console.print(table)
 
 
-def ratio_to_peer(measured: Mapping[str, Measurement]) -> Figure | None:
-    """Return our samples per CPU-second as a share of the receiver's alone, if both ran."""
-    ours = _value_of(measured, "end_to_end", "all processes")
-    theirs = _value_of(measured, "victoria", "all of it")
-    if ours is None or theirs is None:
-        return None
-    return Figure("victoria", "whole pipeline / receiver alone", "ratio", [ours / theirs])
+def ratios_to_peer(measured: Mapping[str, Measurement]) -> list[Figure]:
+    """Return our samples per CPU-second as a share of the receiver's alone, where both ran."""
+    ours, theirs = _rates(measured, "end_to_end"), _rates(measured, "victoria")
+    return [
+        Figure(
+            "victoria", f"{load}: whole pipeline / receiver alone", "ratio", [rate / theirs[load]]
+        )
+        for load, rate in ours.items()
+        if load in theirs
+    ]
 
 
 def missed(measured: Mapping[str, Measurement]) -> list[Figure]:
@@ -95,9 +98,14 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _value_of(measured: Mapping[str, Measurement], bench: str, name: str) -> float | None:
+def _rates(measured: Mapping[str, Measurement], bench: str) -> dict[str, float]:
+    """Return samples per CPU-second of a bench by its load."""
     figures = measured[bench].figures if bench in measured else []
-    return next((figure.value for figure in figures if figure.name == name), None)
+    return {
+        figure.bench.removeprefix(bench).strip(): figure.value
+        for figure in figures
+        if figure.unit == "samples/CPU-s"
+    }
 
 
 def now_and_machine() -> tuple[datetime, dict[str, object]]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from ops import api
-from ops.bench.end_to_end import CONNECTIONS, QUICK_SETTLE_S, SETTLE_S, LossError
+from ops.bench.end_to_end import loads
 from ops.bench.figures import Figure, Measurement, Plan
+from ops.bench.pipeline_run import CONNECTIONS, Load, LossError
 from ops.bench.processes import MB, PeakMemory, cpu_seconds, wait_quiet
 from ops.bench.scrapes import encode_load
 from ops.demo.check import wait_for
@@ -44,32 +45,40 @@ class Victoria:
 
 
 def run(plan: Plan) -> Measurement:
-    """Send the load of the end-to-end benchmark; no figures where the program is missing."""
+    """Send the loads of the end-to-end benchmark; no figures where the program is missing."""
     if shutil.which(PROGRAM) is None:
         return Measurement(facts={"skipped": f"{PROGRAM} is not on the PATH"})
-    load = encode_load(plan.series, plan.steps, now_ms(), plan.seed)
-    n_samples = sum(body.n_samples for step in load for body in step)
+    measured = Measurement()
+    for load in loads(plan):
+        figures = _measure(load)
+        measured.figures += figures
+        measured.facts[load.label] = {"steps": load.steps}
+    return measured
+
+
+def _measure(load: Load) -> list[Figure]:
+    bodies = encode_load(load.series, load.steps, now_ms(), load.seed)
+    n_samples = sum(body.n_samples for step in bodies for body in step)
     with _victoria() as server:
         pids = {NAME: server.pid}
         wait_quiet(pids, 1.0, deadline_s=5.0)
         before_s = cpu_seconds(pids)[NAME]
         with PeakMemory(pids) as memory:
-            sent = asyncio.run(send(f"{server.url}/api/v1/write", "none", load, CONNECTIONS))
-            wait_quiet(pids, QUICK_SETTLE_S if plan.is_quick else SETTLE_S)
+            url = f"{server.url}/api/v1/write"
+            sent = asyncio.run(send(url, "none", bodies, CONNECTIONS))
+            wait_quiet(pids, load.settle_s)
         cpu_s = cpu_seconds(pids)[NAME] - before_s
         if wait_for(server.n_samples, n_samples, _STORED_DEADLINE_S) is None:
             raise LossError(f"{server.n_samples():,} of {n_samples:,} samples can be queried")
         disk = sum(file.stat().st_size for file in server.folder.rglob("*") if file.is_file())
-    return Measurement(
-        [
-            Figure(NAME, "accepted", "samples/s", [n_samples / sent.seconds]),
-            Figure(NAME, "all of it", "samples/CPU-s", [n_samples / cpu_s]),
-            Figure(NAME, "CPU", "s", [cpu_s]),
-            Figure(NAME, "disk, with index", "bytes/sample", [disk / n_samples]),
-            Figure(NAME, "peak memory (PSS)", "MB", [memory.peak_of_all / MB]),
-        ],
-        {"series": plan.series, "steps": plan.steps, "samples": n_samples},
-    )
+    name = f"{NAME} {load.label}"
+    return [
+        Figure(name, "accepted", "samples/s", [n_samples / sent.seconds]),
+        Figure(name, "all of it", "samples/CPU-s", [n_samples / cpu_s]),
+        Figure(name, "CPU", "us/sample", [cpu_s / n_samples * 1e6]),
+        Figure(name, "disk, with index", "bytes/sample", [disk / n_samples]),
+        Figure(name, "peak memory (PSS)", "MB", [memory.peak_of_all / MB]),
+    ]
 
 
 def version() -> str | None:

@@ -1,0 +1,66 @@
+"""What a sample costs at other numbers of series and of partitions, and a series in memory."""
+
+from dataclasses import dataclass
+
+from ops.bench.figures import Figure, Measurement, Plan
+from ops.bench.pipeline_run import QUICK_SETTLE_S, SETTLE_S, Load, Run, run_load
+from topology.settings import Settings
+
+NAME = "scaling"
+WANTED_RATIO = 2.0
+WANTED_BYTES_PER_SERIES = 1_500
+_SAMPLES = 4_000_000
+_LARGEST = 1_000_000
+# Series are announced and compilers warm up before the measurement.
+_WARM_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One size of the pipeline."""
+
+    series: int
+    partitions: int
+
+    def steps(self) -> int:
+        """Return how many scrapes make up the measured samples, at least a few."""
+        return max(_SAMPLES // self.series, 6)
+
+
+SERIES = [Case(1_000, 4), Case(10_000, 4), Case(100_000, 4), Case(_LARGEST, 4)]
+PARTITIONS = [Case(100_000, 1), Case(100_000, 16), Case(100_000, 32)]
+_QUICK = [Case(1_000, 1), Case(1_000, 4)]
+
+
+def run(plan: Plan) -> Measurement:
+    """Run every case; figures per case and the worst of them against the best."""
+    cases = _QUICK if plan.is_quick else SERIES + PARTITIONS
+    settle_s = QUICK_SETTLE_S if plan.is_quick else SETTLE_S
+    measured = Measurement()
+    costs: list[float] = []
+    for case in cases:
+        steps = 4 if plan.is_quick else case.steps()
+        load = Load(case.series, _WARM_STEPS + steps, plan.seed, _WARM_STEPS, settle_s)
+        done = run_load(load, Settings(partitions=case.partitions))
+        costs.append(1e6 / done.samples_per_cpu_s)
+        label = f"{case.series:,} series, {case.partitions} partitions"
+        measured.figures.append(Figure(NAME, label, "CPU-us/sample", [costs[-1]]))
+        measured.facts[label] = {name: round(used, 2) for name, used in done.cpu_s.items()}
+        if case.series == _LARGEST:
+            measured.figures.append(_memory(case, done))
+    worst = None if plan.is_quick else WANTED_RATIO
+    ratio = max(costs) / min(costs)
+    measured.figures.append(Figure(NAME, "worst by best", "ratio", [ratio], at_most=worst))
+    return measured
+
+
+def _memory(case: Case, done: Run) -> Figure:
+    """Return the largest memory of all processes beyond the idle footprint, a series."""
+    per_series = (done.peak_pss_of_all - done.idle_pss) / case.series
+    return Figure(
+        NAME,
+        f"memory at {case.series:,} series, at its peak",
+        "bytes/series",
+        [per_series],
+        at_most=WANTED_BYTES_PER_SERIES,
+    )
