@@ -3,13 +3,16 @@
 import numpy as np
 
 from pipeline.admission import Limits
+from pipeline.coarsen import coarsen
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
 from pipeline.ordering import order_by_series
+from pipeline.refold import refold
 from pipeline.remote_write import decode_write_request, labels_of
 from pipeline.routing import split_by_partition
 from pipeline.series_labels import are_plain, lay_out, take
+from pipeline.sketch import quantiles
 from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.samples import SampleBlock, decode_samples, encode_samples
 from schemas.series import SeriesBlock
@@ -46,6 +49,16 @@ def compile_all() -> None:
         samples = SampleBlock("warm", time_ms, 1, ids, times, request.values)
         windows.feed(decode_samples(encode_samples([samples])))
     PartitionWindows(WindowConfig(), windows.snapshot())
+    _compile_rollups()
+
+
+def _compile_rollups() -> None:
+    """Fold so many values into a window that its sketch outgrows every stage of the arena."""
+    n = 1000
+    ids, times, values = np.zeros(n, np.uint64), np.arange(n), np.exp(np.arange(n) % 200.0)
+    rows = coarsen(refold(ids, times, values, 60_000, sketches=True), 300_000)
+    levels = np.array([0.5])
+    quantiles(rows.sketch_lengths, rows.sketch, values[:1], values[-1:], levels)
 
 
 if __name__ == "__main__":

@@ -16,21 +16,6 @@ NO_WINDOW = np.int64(-(1 << 62))
 # One element of an array of the types below; inside compiled code its fields are attributes.
 Record = Any
 
-# One window of one series, as it is emitted.
-ROW = np.dtype(
-    [
-        ("window_ms", "<i8"),
-        ("series_id", "<u8"),
-        ("sum", "<f8"),
-        ("min", "<f8"),
-        ("max", "<f8"),
-        ("first", "<f8"),
-        ("last", "<f8"),
-        ("increase", "<f8"),
-        ("count", "<u4"),
-    ]
-)
-
 # A series: its newest sample, and the window that this sample is in. One array of records, not
 # one array a field: a sample then touches two cache lines, not ten.
 SLOT = np.dtype(
@@ -65,6 +50,15 @@ def index_slots(index: NDArray[np.int32], slots: Any, n_slots: int) -> None:
 
 
 @njit(inline="always")
+def begin_slot(slot: Record, series_id: np.uint64) -> None:
+    """Make a slot that of a series without samples."""
+    slot.series_id = series_id
+    slot.newest_ms = NO_WINDOW
+    slot.window_ms = NO_WINDOW
+    slot.running = 0
+
+
+@njit(inline="always")
 def _slot_of(
     index: NDArray[np.int32], slots: Any, n_slots: int, series_id: np.uint64
 ) -> tuple[int, int]:
@@ -76,21 +70,20 @@ def _slot_of(
             return index[at], n_slots
         at = (at + np.uint64(1)) & mask
     index[at] = n_slots
-    slots[n_slots].series_id = series_id
-    slots[n_slots].newest_ms = NO_WINDOW
-    slots[n_slots].window_ms = NO_WINDOW
-    slots[n_slots].running = 0
+    begin_slot(slots[n_slots], series_id)
     return n_slots, n_slots + 1
 
 
 @njit(inline="always")
-def _floor(time_ms: int, width_ms: int) -> int:
+def floor(time_ms: int, width_ms: int) -> int:
+    """Return the start of the window that holds a time."""
     # Python's floor: a time before 1970 belongs to the window on its left.
     return time_ms // width_ms * width_ms
 
 
 @njit(inline="always")
-def _open_window(slot: Record, window_ms: int) -> None:
+def open_window(slot: Record, window_ms: int) -> None:
+    """Give a slot an empty window."""
     slot.window_ms = window_ms
     slot.count = 0
     slot.sum = 0.0
@@ -100,7 +93,7 @@ def _open_window(slot: Record, window_ms: int) -> None:
 
 
 @njit(inline="always")
-def _move(slot: Record, row: Record) -> None:
+def move(slot: Record, row: Record) -> None:
     """Copy a slot's window into a row and leave the slot without a window."""
     row.window_ms = slot.window_ms
     row.series_id = slot.series_id
@@ -115,7 +108,7 @@ def _move(slot: Record, row: Record) -> None:
 
 
 @njit(inline="always")
-def _add(slot: Record, time_ms: int, value: float) -> None:
+def add(slot: Record, time_ms: int, value: float) -> None:
     """Add a sample that is newer than all of its series to the slot's window."""
     if slot.count == 0:
         slot.first = value
@@ -128,6 +121,15 @@ def _add(slot: Record, time_ms: int, value: float) -> None:
         slot.max = value
     if slot.running != 0 and time_ms - slot.newest_ms <= LOOKBACK_MS:
         slot.increase += value - slot.newest if value >= slot.newest else value
+
+
+@njit(inline="always")
+def note(slot: Record, time_ms: int, value: float, is_stale: bool) -> None:  # noqa: FBT001
+    """Remember the newest sample of a series."""
+    slot.newest_ms = time_ms
+    slot.running = 0 if is_stale else 1
+    if not is_stale:
+        slot.newest = value
 
 
 @njit(cache=True)
@@ -158,7 +160,7 @@ def fold(
         at, n_slots = _slot_of(index, slots, n_slots, series_ids[i])
         slot = slots[at]
         time_ms = times_ms[i]
-        window_ms = _floor(time_ms, width_ms)
+        window_ms = floor(time_ms, width_ms)
         is_stale = value_bits[i] == STALE_MARKER_BITS
         in_order = time_ms > slot.newest_ms
         if not in_order or window_ms < closed_until_ms:
@@ -168,20 +170,17 @@ def fold(
             reach_ms = time_ms + LOOKBACK_MS
             if window_ms >= closed_until_ms:
                 reach_ms = min(reach_ms, slot.newest_ms)
-            stretch.last_ms = max(window_ms, _floor(reach_ms, width_ms))
+            stretch.last_ms = max(window_ms, floor(reach_ms, width_ms))
             n_stretches += 1
         elif not is_stale:
             if slot.window_ms != window_ms:
                 if slot.window_ms != NO_WINDOW:
-                    _move(slot, rows[n_rows])
+                    move(slot, rows[n_rows])
                     n_rows += 1
-                _open_window(slot, window_ms)
-            _add(slot, time_ms, values[i])
+                open_window(slot, window_ms)
+            add(slot, time_ms, values[i])
         if time_ms >= slot.newest_ms:
-            slot.newest_ms = time_ms
-            slot.running = 0 if is_stale else 1
-            if not is_stale:
-                slot.newest = values[i]
+            note(slot, time_ms, values[i], is_stale)
     return n_slots, n_rows, n_stretches
 
 
@@ -194,6 +193,6 @@ def close_slots(slots: Any, n_slots: int, closed_until_ms: int, rows: Any, n_row
     for at in range(n_slots):
         slot = slots[at]
         if slot.window_ms != NO_WINDOW and slot.window_ms < closed_until_ms:
-            _move(slot, rows[n_rows])
+            move(slot, rows[n_rows])
             n_rows += 1
     return n_rows

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.rows import ROW
 from pipeline.watermark import BEGINNING_MS, Watermark
 from pipeline.window_state import (
     LOOKBACK_MS,
     NO_WINDOW,
-    ROW,
     SLOT,
     STRETCH,
     close_slots,

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # In this order: count, sum, min, max, first, last, increase.
 RollupRow = tuple[int, float, float, float, float, float, float]
@@ -53,3 +53,8 @@ def _row(values: list[float], increase: float) -> RollupRow:
         values[-1],
         increase,
     )
+
+
+def quantile_reference(values: Sequence[float], level: float) -> float:
+    """Return the lower quantile: the value of rank floor(level * (n - 1))."""
+    return sorted(values)[int(level * (len(values) - 1))]

@@ -8,10 +8,10 @@ import numba.core.dispatcher as d
 from pipeline.warm import compile_all
 compile_all()
 compile_all()
-from pipeline import hashing, known_series, label_cache, ordering, remote_write, routing
-from pipeline import series_labels, window_state, wire
-for module in (hashing, known_series, label_cache, ordering, remote_write, routing, series_labels,
-               window_state, wire):
+from pipeline import arena, coarsen, hashing, known_series, label_cache, ordering, refold
+from pipeline import remote_write, routing, series_labels, sketch, window_state, wire
+for module in (arena, coarsen, hashing, known_series, label_cache, ordering, refold, remote_write,
+               routing, series_labels, sketch, window_state, wire):
     for name, kernel in vars(module).items():
         if isinstance(kernel, d.Dispatcher) and kernel.targetoptions.get('inline') != 'always':
             # One that only other kernels call is compiled into them.
