@@ -29,6 +29,14 @@ _PROBE_EVERY_S, _POLL_EVERY_S = 0.25, 0.05
 _PROBE = "observai_bench_probe"
 _CAUGHT_UP_LAG_S = 2.0
 _DEADLINE_S = 60.0
+# Time to make the bodies before they are to be sent.
+_ENCODE_S_PER_SAMPLE = 2.5e-6
+# In which the series are announced.
+_WARM_S = 3
+
+
+# When it is to be sent, ms since the Unix epoch, and its bodies.
+Step = tuple[int, list[Body]]
 
 
 @dataclass(slots=True)
@@ -51,12 +59,12 @@ def run(plan: Plan) -> Measurement:
     """Send at the rate, probe meanwhile; then kill the worker and wait until it has caught up."""
     rate = RATE // 10 if plan.is_quick else RATE
     seconds = QUICK_SECONDS if plan.is_quick else SECONDS
-    # Scrapes every 10 s of event time, one a second by the clock: the last is of now.
-    steps = encode_load(rate, 2 * seconds, now_ms(), plan.seed)
     probes = Probes()
     with deployment(Settings()) as running:
-        asyncio.run(_probe_under_load(running, steps[:seconds], probes))
-        recovery_s = asyncio.run(_recover_under_load(running, steps[seconds:]))
+        steps = _steps(rate, _WARM_S + 2 * seconds, plan.seed)
+        asyncio.run(_send_paced(running, steps[:_WARM_S]))
+        asyncio.run(_probe_under_load(running, steps[_WARM_S:-seconds], probes))
+        recovery_s = asyncio.run(_recover_under_load(running, steps[-seconds:]))
     p50_s, p99_s = np.quantile(probes.delays_s, [0.5, 0.99]).tolist()
     wanted = (
         (None, None, None) if plan.is_quick else (WANTED_P50_S, WANTED_P99_S, WANTED_RECOVERY_S)
@@ -71,9 +79,15 @@ def run(plan: Plan) -> Measurement:
     )
 
 
-async def _probe_under_load(
-    running: Deployment, steps: Sequence[Sequence[Body]], probes: Probes
-) -> None:
+def _steps(n_series: int, n_steps: int, seed: int) -> list[Step]:
+    """Return a scrape a second of n_series, each with the time at which it is to be sent."""
+    first_ms = now_ms() + int(1000 * _ENCODE_S_PER_SAMPLE * n_series * n_steps)
+    times_ms = [first_ms + 1000 * step for step in range(n_steps)]
+    bodies = encode_load(n_series, n_steps, times_ms[-1], seed, step_ms=1000)
+    return list(zip(times_ms, bodies, strict=True))
+
+
+async def _probe_under_load(running: Deployment, steps: Sequence[Step], probes: Probes) -> None:
     async with _load(running, steps) as load:
         prober = asyncio.create_task(_send_probes(running, probes))
         watcher = asyncio.create_task(_watch_probes(running, probes))
@@ -108,7 +122,7 @@ def _newest_probe_ms(store: Service) -> int:
     return int(store.table(statement).rows[0][0])
 
 
-async def _recover_under_load(running: Deployment, steps: Sequence[Sequence[Body]]) -> float:
+async def _recover_under_load(running: Deployment, steps: Sequence[Step]) -> float:
     """Kill the worker in the middle of the load; return the seconds until its lag is small."""
     async with _load(running, steps) as load:
         await asyncio.sleep(len(steps) / 3)
@@ -136,9 +150,7 @@ def _has_caught_up(url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _load(
-    running: Deployment, steps: Sequence[Sequence[Body]]
-) -> AsyncIterator[asyncio.Task[None]]:
+async def _load(running: Deployment, steps: Sequence[Step]) -> AsyncIterator[asyncio.Task[None]]:
     """Send one step a second beside the block."""
     task = asyncio.create_task(_send_paced(running, steps))
     try:
@@ -148,8 +160,7 @@ async def _load(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _send_paced(running: Deployment, steps: Sequence[Sequence[Body]]) -> None:
-    began_s = time.monotonic()
-    for number, step in enumerate(steps):
-        await asyncio.sleep(max(0.0, began_s + number - time.monotonic()))
-        await send(running.write_url, running.key, [step], CONNECTIONS)
+async def _send_paced(running: Deployment, steps: Sequence[Step]) -> None:
+    for time_ms, bodies in steps:
+        await asyncio.sleep(max(0, time_ms - now_ms()) / 1000)
+        await send(running.write_url, running.key, [bodies], CONNECTIONS)

@@ -70,7 +70,9 @@ def labels_of_series(n_series: int) -> Iterator[dict[str, str]]:
         }
 
 
-def encode_load(n_series: int, n_steps: int, end_ms: int, seed: int) -> list[list[Body]]:
+def encode_load(
+    n_series: int, n_steps: int, end_ms: int, seed: int, step_ms: int = STEP_MS
+) -> list[list[Body]]:
     """Return the bodies of each scrape, all encoded; the last scrape is of end_ms."""
     series = [encode_series(labels) for labels in labels_of_series(n_series)]
     cuts = [slice(at, at + SERIES_PER_REQUEST) for at in range(0, n_series, SERIES_PER_REQUEST)]
@@ -78,7 +80,7 @@ def encode_load(n_series: int, n_steps: int, end_ms: int, seed: int) -> list[lis
     scrapes = Scrapes(n_series, np.random.default_rng(seed))
     steps = []
     for step in range(n_steps):
-        time_ms = end_ms - (n_steps - 1 - step) * STEP_MS
+        time_ms = end_ms - (n_steps - 1 - step) * step_ms
         values = scrapes.next()
         requests = zip(templates, cuts, strict=True)
         steps.append([template.body(time_ms, values[cut]) for template, cut in requests])

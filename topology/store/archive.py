@@ -198,7 +198,7 @@ class Archive:
             return int(_POLL_S * 1000)
         if self._writing is not None:
             return 20
-        due_in_s = self._batch.began_s + FLUSH_S - self._clock_s()
+        due_in_s = self._batch.due_at_s() - self._clock_s()
         return max(0, int(min(due_in_s, _POLL_S) * 1000))
 
     async def _take(self, place: TopicPartition, records: Iterable[ConsumerRecord]) -> None:

@@ -11,8 +11,10 @@ from schemas.topics import Topic
 from topology.store.columns import check_mark, check_rollups, check_series
 from topology.store.recompute import Mark
 
-# At least this many rows an insert; less only when they have waited for FLUSH_S.
+# At least this many rows an insert; FEWER_ROWS when they have waited for SOON_S, and less only
+# when they have waited for FLUSH_S.
 FLUSH_ROWS = 250_000
+FEWER_ROWS, SOON_S = 50_000, 0.4
 FLUSH_S = 1.0
 # Offsets of records without rows (ticks) may be committed later.
 FLUSH_EMPTY_S = 10.0
@@ -53,10 +55,14 @@ class Batch:
         """Count a record as done with, once all before it are."""
         self.next_offsets[place] = offset + 1
 
+    def due_at_s(self) -> float:
+        """Return when what it holds now has waited for long enough."""
+        return self.began_s + (SOON_S if self.n_rows >= FEWER_ROWS else FLUSH_S)
+
     def is_due(self, now_s: float) -> bool:
         """Whether it holds enough, or has held something for long enough."""
         if self.n_rows or self.marks:
-            return self.n_rows >= FLUSH_ROWS or now_s - self.began_s >= FLUSH_S
+            return self.n_rows >= FLUSH_ROWS or now_s >= self.due_at_s()
         return bool(self.next_offsets) and now_s - self.began_s >= FLUSH_EMPTY_S
 
     def is_full(self) -> bool:
