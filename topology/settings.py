@@ -53,7 +53,9 @@ class Settings(BaseSettings):
         description="where the embedded broker's files are kept",
     )
     topic_prefix: str = Field("observai.", description="put before each topic's name")
-    partitions: int = Field(4, ge=1, le=1024, description="of a topic, fixed at creation")
+    partitions: int = Field(
+        4, ge=1, le=1024, description="of a topic at its creation; `observai partitions` grows them"
+    )
     topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
     retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
     lateness_s: int = Field(

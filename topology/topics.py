@@ -1,10 +1,10 @@
-"""Topics: created at the start of a deployment, and checked against the settings after that."""
+"""Topics: created at the start of a deployment, checked after that, and given more partitions."""
 
 import asyncio
 from typing import Any
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
@@ -14,6 +14,8 @@ from topology.settings import Settings
 DEADLINE_S = 30.0
 RETRY_S = 0.2
 MAX_REPLICAS = 3
+# Consumers look so often whether a topic has been given more partitions.
+METADATA_AGE_MS = 10_000
 HOUR_MS = 3_600_000
 
 # Producers stay below 1 MiB a batch; a checkpoint is one record and may be larger.
@@ -30,7 +32,7 @@ class TopicError(Exception):
 
 
 def partition_count(topic: Topic, settings: Settings) -> int:
-    """Return the number of partitions that the topic must have."""
+    """Return the number of partitions that the topic is made with."""
     return settings.partitions if topic in PARTITIONED else 1
 
 
@@ -62,8 +64,9 @@ def topic_configs(topic: Topic, settings: Settings) -> dict[str, str]:
 async def ensure_topics(settings: Settings, deadline_s: float = DEADLINE_S) -> None:
     """Create the topics that are missing, check the rest; retried while the broker comes up.
 
-    Raises TopicError when a topic has another number of partitions (a series' partition follows
-    from it, so it never changes) or when the broker did not answer within deadline_s.
+    A topic that is there keeps its number of partitions: that of `samples` holds, which
+    `observai partitions` grows last. Raises TopicError when another one has fewer, or when the
+    broker did not answer within deadline_s.
     """
     problem = "no answer"
     try:
@@ -87,14 +90,14 @@ async def _ensure(settings: Settings) -> None:
     )
     try:
         await admin.start()
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in Topic if settings.topic(topic) not in existing]
+        found = await count_partitions(admin, settings)
+        missing = [topic for topic in Topic if topic not in found]
         if missing:
-            await _create(admin, missing, settings)
-        present = [topic for topic in Topic if topic not in missing]
-        if present:
-            await _check_partitions(admin, present, settings)
-            await _correct_configs(admin, present, settings)
+            n_partitions = found.get(Topic.SAMPLES, settings.partitions)
+            await _create(admin, missing, settings.model_copy(update={"partitions": n_partitions}))
+        if found:
+            check_counts(found, settings)
+            await _correct_configs(admin, list(found), settings)
     finally:
         await admin.close()
 
@@ -120,22 +123,51 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Set
             raise for_code(code)(f"{name}: {message}")
 
 
-async def _check_partitions(
-    admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings
-) -> None:
-    expected = {settings.topic(topic): partition_count(topic, settings) for topic in topics}
-    for found in await admin.describe_topics(list(expected)):
-        name, count = found["topic"], len(found["partitions"])
+async def count_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Topic, int]:
+    """Return the number of partitions of each topic that exists."""
+    existing = set(await admin.list_topics())
+    names = {settings.topic(topic): topic for topic in Topic}
+    present = [name for name in names if name in existing]
+    counts = {}
+    for found in await admin.describe_topics(present) if present else []:
         if found["error_code"]:
-            raise for_code(found["error_code"])(name)
-        if count == expected[name]:
-            continue
-        remedy = f"set OBSERVAI_PARTITIONS={count}, or " if expected[name] > 1 else ""
-        raise TopicError(
-            f"topic {name} has {count} partitions, expected {expected[name]}. A series' partition "
-            f"follows from their number, so it cannot change: {remedy}start with another "
-            f"OBSERVAI_TOPIC_PREFIX (a new, empty log), or delete the topic and what it holds"
-        )
+            raise for_code(found["error_code"])(found["topic"])
+        counts[names[found["topic"]]] = len(found["partitions"])
+    return counts
+
+
+def check_counts(counts: dict[Topic, int], settings: Settings) -> None:
+    """Raise TopicError where the topics' numbers of partitions do not go together."""
+    least = counts.get(Topic.SAMPLES, 1)
+    for topic, count in counts.items():
+        name = settings.topic(topic)
+        if topic in PARTITIONED and count < least:
+            raise TopicError(
+                f"topic {name} has {count} partitions, {settings.topic(Topic.SAMPLES)} has "
+                f"{least}: partition p of both must belong together. Give it {least} "
+                f"(`observai partitions --grow {least}`, or kafka-topics --alter)"
+            )
+        if topic not in PARTITIONED and count != 1:
+            raise TopicError(
+                f"topic {name} has {count} partitions, expected 1: start with another "
+                "OBSERVAI_TOPIC_PREFIX (a new, empty log), or delete the topic and what it holds"
+            )
+
+
+async def grow_partitions(admin: AIOKafkaAdminClient, settings: Settings, to: int) -> None:
+    """Give every partitioned topic so many partitions; what has them already stays.
+
+    `samples` comes last: who sees its new partitions finds those of the others, and a growth that
+    was interrupted is finished by the next.
+    """
+    counts = await count_partitions(admin, settings)
+    others = sorted(PARTITIONED - {Topic.SAMPLES})
+    for topics in (others, [Topic.SAMPLES]):
+        wanted = {
+            settings.topic(topic): NewPartitions(to) for topic in topics if counts[topic] < to
+        }
+        if wanted:
+            await admin.create_partitions(wanted)
 
 
 async def _correct_configs(

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from ops.cli import operate
 from ops.cli.options import (
     AsJson,
     ConfigFile,
@@ -142,23 +143,6 @@ def notifier(
 
 
 @app.command()
-def migrate(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Apply the store's migrations that are not applied yet; the store role does so at its start.
-
-    \b
-    Example:
-      OBSERVAI_STORE=clickhouse://user:pw@ch:8123/db observai migrate
-    """
-    from ops.cli.output import show_migrations
-    from ops.migrate import apply
-    from topology.store.client import Engine, Limits
-
-    settings = settings_of(data_dir, None, None, config)
-    applied = apply(Engine(settings.store_url, Limits()).writer)
-    show_migrations(applied, as_json=as_json)
-
-
-@app.command()
 def sql(  # noqa: PLR0913, PLR0917 - one argument per option
     statement: str = typer.Argument(help="one SELECT, or - to read it from standard input"),
     data_dir: DataDir = None,
@@ -284,6 +268,10 @@ def version(as_json: AsJson = False) -> None:
     from ops.cli.output import show_versions
 
     show_versions(as_json=as_json)
+
+
+app.command()(operate.migrate)
+app.command()(operate.partitions)
 
 
 def main() -> None:

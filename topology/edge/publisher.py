@@ -1,6 +1,7 @@
 """Gathers requests for a few milliseconds and publishes them as one record per partition."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -41,6 +42,9 @@ class Publisher:
         self._settings = context.settings
         self._producer = producer
         self._known = known
+        # Of topic samples, as all edges, workers and stores have been told; see _follow_partitions.
+        self._n_partitions = 0
+        self._has_partitions = asyncio.Event()
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(_FLUSHES_IN_FLIGHT)
@@ -73,6 +77,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Flush what is waiting, until cancelled."""
+        await self._has_partitions.wait()
         while True:
             await self._wake.wait()
             await asyncio.sleep(self._settings.flush_ms / 1000)
@@ -89,21 +94,46 @@ class Publisher:
 
     async def run_ticks(self) -> None:
         """Tell every partition the time, every few seconds, and the health what came of it."""
-        topic = self._settings.topic(Topic.SAMPLES)
         while True:
-            record = encode_samples([tick(now_ms())])
-            sends = [
-                self._send(topic, record, partition)
-                for partition in range(self._settings.partitions)
-            ]
             try:
-                await asyncio.wait_for(asyncio.gather(*sends), _STALLED_S)
+                await self._follow_partitions()
+                await self._tick(self._n_partitions)
                 self._context.health.set("broker", None)
             except (TimeoutError, KafkaError) as error:
                 address = self._settings.kafka_bootstrap
                 self._context.health.set("broker", f"{address} does not acknowledge: {error!r}")
             self._check_producer()
             await asyncio.sleep(_TICK_S)
+
+    async def _follow_partitions(self) -> None:
+        """Take up partitions that topic samples has been given.
+
+        Series move then. Before the first sample goes another way, a tick with the new number
+        stands in every partition, and nothing of the old way is under way any more: so the
+        window stage knows that its series may have samples elsewhere.
+        """
+        client = self._producer.client
+        topic = self._settings.topic(Topic.SAMPLES)
+        await client.add_topic(topic)
+        await asyncio.wait_for(client.force_metadata_update(), _STALLED_S)
+        n_partitions = len(client.cluster.partitions_for_topic(topic) or ())
+        if n_partitions <= self._n_partitions:
+            return
+        async with asyncio.timeout(_STALLED_S), AsyncExitStack() as stack:
+            for _ in range(_FLUSHES_IN_FLIGHT):
+                await stack.enter_async_context(self._slots)
+            await self._tick(n_partitions)
+            self._context.log.info("partitions", before=self._n_partitions, now=n_partitions)
+            self._n_partitions = n_partitions
+            self._context.metrics.partitions.set(n_partitions)
+            self._has_partitions.set()
+
+    async def _tick(self, n_partitions: int) -> None:
+        """Tell every partition the time and the number of partitions. Raises TimeoutError."""
+        topic = self._settings.topic(Topic.SAMPLES)
+        record = encode_samples([tick(now_ms(), n_partitions)])
+        sends = [self._send(topic, record, partition) for partition in range(n_partitions)]
+        await asyncio.wait_for(asyncio.gather(*sends), _STALLED_S)
 
     def _take_batch(self) -> list[_Waiting]:
         n_samples, n_requests = 0, 0
@@ -143,7 +173,7 @@ class Publisher:
 
     async def _send_all(self, intakes: list[Intake]) -> None:
         received_ms = now_ms()
-        records = records_of(intakes, received_ms, self._settings.partitions)
+        records = records_of(intakes, received_ms, self._n_partitions)
         await asyncio.gather(
             *(
                 self._send(self._settings.topic(topic), record, partition)

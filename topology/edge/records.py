@@ -72,7 +72,8 @@ def _sample_blocks(
         for at in range(0, len(of_partition[0]), MAX_SAMPLES_PER_BLOCK):
             cut = slice(at, at + MAX_SAMPLES_PER_BLOCK)
             ids, times_ms, values = of_partition
-            yield partition, SampleBlock(*head, ids[cut], times_ms[cut], values[cut])
+            part = (ids[cut], times_ms[cut], values[cut])
+            yield partition, SampleBlock(*head, *part, n_partitions=n_partitions)
 
 
 def _split_series(block: SeriesBlock, n_partitions: int) -> Iterator[tuple[int, SeriesBlock]]:

@@ -16,12 +16,14 @@ from aiokafka.errors import KafkaError
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.dead_letters import DeadLetters, Place
+from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.store.batch import FLUSH_S, Batch
 from topology.store.lag import report_lag
 from topology.store.progress import Progress
 from topology.store.rounds import Rounds
 from topology.store.writer import Writer
+from topology.topics import METADATA_AGE_MS
 
 TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS)
 
@@ -78,6 +80,7 @@ class Archive:
             fetch_max_bytes=32 << 20,
             max_poll_interval_ms=86_400_000,
             session_timeout_ms=10_000,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
         self._rounds = Rounds(context, writer, self._progress, self._consumer)
 
@@ -143,10 +146,14 @@ class Archive:
             await asyncio.sleep(_PAUSE_S)
         elif self._begun_epoch != epoch:
             new: list[TopicPartition] = []
-            for place in self._consumer.assignment():
+            places = list(self._consumer.assignment())
+            firsts = await self._consumer.beginning_offsets(places)
+            for place in places:
                 committed = await self._consumer.committed(place)
                 if epoch != self._epoch:
                     return False
+                topic, n_lost = self._topic_of[place.topic], firsts[place] - (committed or 0)
+                report_gap(self._context, topic, place.partition, n_lost)
                 if committed is None:
                     new.append(place)
                 else:
@@ -158,6 +165,8 @@ class Archive:
                 if epoch != self._epoch:
                     return False
             self._begun_epoch = epoch
+            n_partitions = sum(self._topic_of[one.topic] == Topic.SAMPLES for one in places)
+            self._context.metrics.partitions.set(n_partitions)
             self._context.health.set("archive", None)
         return self._is_assigned and self._begun_epoch == self._epoch
 

@@ -7,6 +7,7 @@ from faust import streams
 from mode.utils.queues import ThrowableQueue
 
 from topology.settings import Settings
+from topology.topics import METADATA_AGE_MS
 
 
 class BlockingQueue(ThrowableQueue[Any]):
@@ -57,6 +58,7 @@ def build_app(settings: Settings, stage: str) -> WorkerApp:
         "broker_request_timeout": 40,
         "broker_max_poll_interval": 86_400,
         "consumer_max_fetch_size": 1 << 20,
+        "consumer_metadata_max_age_ms": METADATA_AGE_MS,
         "consumer_auto_offset_reset": "earliest",
         # A restarted worker takes its partitions back without a rebalance.
         "consumer_group_instance_id": f"{stage}-{settings.slot}",

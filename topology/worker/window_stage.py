@@ -26,6 +26,7 @@ from schemas.samples import check_storable, decode_samples
 from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
+from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.worker.checkpoints import CheckpointStore, Loaded
 from topology.worker.positions import Start, find_starts
@@ -84,6 +85,8 @@ class WindowStage:
         loaded = await self._checkpoints.load([tp.partition for tp in tps])
         if generation != self._app.consumer_generation_id:
             return
+        # What it publishes goes to partitions of the same number, which may be new.
+        await self._producer.client.force_metadata_update()
         offsets = {
             number: one.newest and one.newest[1].next_offset for number, one in loaded.items()
         }
@@ -111,10 +114,7 @@ class WindowStage:
             self._stop_partition(state, f"no whole checkpoint is left: {loaded.broken}")
         elif loaded.broken is not None:
             log.error("broken checkpoint", used=sequence, broken=loaded.broken)
-        if start.n_lost:
-            lost = self._context.metrics.records_lost.labels(Topic.SAMPLES.value, tp.partition)
-            lost.inc(start.n_lost)
-            log.error("records lost: gone from Kafka before they were read", n=start.n_lost)
+        report_gap(self._context, Topic.SAMPLES, tp.partition, start.n_lost)
         if start.is_blind:
             log.warning("state incomplete: windows come from stored samples", offset=offset)
 

@@ -1,8 +1,9 @@
 """Restarts of the worker: state and position belong together, and a gap is never passed unseen."""
 
 import asyncio
-import contextlib
+import subprocess
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from prometheus_client import CollectorRegistry
 
+from ops.supervise.child import role_command, role_environment
 from schemas.samples import encode_samples, tick
 from schemas.topics import Topic
 from tests.topology.running import bootstrap, make_context, producing, read_topic, running
 from tests.topology.worker.test_window_stage import T0, committed, load, publish, rolled_up
 from tests.waiting import wait_until_async
-from topology import runtime
 from topology.runtime import Context
 from topology.settings import Settings
 from topology.topics import ensure_topics
@@ -104,11 +105,8 @@ async def test_records_gone_before_they_were_read_are_counted(worker_settings: S
     assert context.health.reasons() == {}
 
 
-async def test_an_unknown_checkpoint_version_refuses_to_start(
-    worker_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_checkpoint_version_refuses_to_start(worker_settings: Settings) -> None:
     """The reason names the record and the version, and what can be done."""
-    monkeypatch.setattr(runtime, "_exit_after", lambda _: None)  # it would end the tests
     await bootstrap(worker_settings)
     records, _ = load(n_steps=5)
     await work_off(worker_settings, records)
@@ -119,14 +117,13 @@ async def test_an_unknown_checkpoint_version_refuses_to_start(
     async with producing(worker_settings) as producer:
         await producer.send_and_wait(newest.topic, bytes(other), key=newest.key, partition=0)
 
-    context = make_context("worker", worker_settings)
-    with contextlib.suppress(Exception):  # what Faust says after it matters to nobody
-        await asyncio.wait_for(worker(context), 60)
-    await context.stop_serving()
+    run = partial(subprocess.run, capture_output=True, text=True, check=False, timeout=60)
+    environment = role_environment(worker_settings)
+    refused = await asyncio.to_thread(run, role_command("worker"), env=environment)
 
-    assert context.failed is not None
-    assert "format version 99" in context.failed
-    assert f"delete topic {worker_settings.topic(Topic.CHECKPOINTS)}" in context.failed
+    assert refused.returncode == 1
+    assert "format version 99" in refused.stderr
+    assert f"delete topic {worker_settings.topic(Topic.CHECKPOINTS)}" in refused.stderr
 
 
 async def test_without_its_checkpoints_the_worker_reads_open_windows_again(
