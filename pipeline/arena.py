@@ -44,6 +44,13 @@ def grown_arena(
 
 
 @njit(cache=True, inline="always")
+def clear(head: NDArray[np.uint32]) -> None:
+    """Leave a head without entries; its chain has another owner."""
+    head[_N] = 0
+    head[_CHAIN] = 0
+
+
+@njit(cache=True, inline="always")
 def add_value(
     head: NDArray[np.uint32],
     chunks: NDArray[np.uint32],
@@ -145,7 +152,7 @@ def take_entries(
         chunks[place, _NEXT] = free[0]
         free[0] = place + 1
         free[1] += 1
-    head[_N], head[_CHAIN] = 0, 0
+    clear(head)
 
 
 @njit(cache=True)
@@ -166,3 +173,25 @@ def take_sketches(
         lengths[at] = normalize(out)
         end += np.int64(lengths[at])
     return lengths, sketch[:end].copy()
+
+
+@njit(cache=True)
+def move_chains(
+    heads: NDArray[np.uint32],
+    chunks: NDArray[np.uint32],
+    to: NDArray[np.uint32],
+    free: NDArray[np.int64],
+) -> None:
+    """Move the chains of all heads into another arena, which has room and these free chunks."""
+    for at in range(len(heads)):
+        chain = np.int64(heads[at, _CHAIN])
+        before = np.int64(-1)
+        while chain:
+            place = _take_chunk(to, free)
+            to[place] = chunks[chain - 1]
+            if before < 0:
+                heads[at, _CHAIN] = place + 1
+            else:
+                to[before, _NEXT] = place + 1
+            before = place
+            chain = np.int64(chunks[chain - 1, _NEXT])

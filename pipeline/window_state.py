@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.arena import HEAD_WORDS, add_value, clear
 from schemas.samples import STALE_MARKER_BITS
 
 # A predecessor older than this adds nothing to `increase`.
@@ -30,12 +31,12 @@ SLOT = np.dtype(
         ("first", "<f8"),
         ("increase", "<f8"),
         ("count", "<u4"),
-        ("running", "<u4"),  # 0 after a stale marker and before the first sample
+        ("state", "<u4"),  # bits RUNNING and NOVICE
     ]
 )
 
-# Windows of a series that must be computed again: from first_ms through last_ms, both starts.
-STRETCH = np.dtype([("series_id", "<u8"), ("first_ms", "<i8"), ("last_ms", "<i8")])
+RUNNING = np.uint32(1)  # neither after a stale marker nor before the first sample
+NOVICE = np.uint32(2)  # began when other series had been evicted, of which it may be one
 
 
 @njit(cache=True)
@@ -55,7 +56,7 @@ def begin_slot(slot: Record, series_id: np.uint64) -> None:
     slot.series_id = series_id
     slot.newest_ms = NO_WINDOW
     slot.window_ms = NO_WINDOW
-    slot.running = 0
+    slot.state = 0
 
 
 @njit(inline="always")
@@ -104,6 +105,7 @@ def move(slot: Record, row: Record) -> None:
     row.first = slot.first
     row.last = slot.newest
     row.increase = slot.increase
+    row.is_partial = 0
     slot.window_ms = NO_WINDOW
 
 
@@ -119,7 +121,7 @@ def add(slot: Record, time_ms: int, value: float) -> None:
         slot.min = value
     if not slot.max >= value and value == value:  # noqa: PLR0124
         slot.max = value
-    if slot.running != 0 and time_ms - slot.newest_ms <= LOOKBACK_MS:
+    if (slot.state & RUNNING) != 0 and time_ms - slot.newest_ms <= LOOKBACK_MS:
         slot.increase += value - slot.newest if value >= slot.newest else value
 
 
@@ -127,9 +129,23 @@ def add(slot: Record, time_ms: int, value: float) -> None:
 def note(slot: Record, time_ms: int, value: float, is_stale: bool) -> None:  # noqa: FBT001
     """Remember the newest sample of a series."""
     slot.newest_ms = time_ms
-    slot.running = 0 if is_stale else 1
-    if not is_stale:
+    if is_stale:
+        slot.state &= ~RUNNING
+    else:
+        slot.state |= RUNNING
         slot.newest = value
+
+
+@njit(inline="always")
+def _move_sketch(head: NDArray[np.uint32], row_head: NDArray[np.uint32]) -> None:
+    for at in range(HEAD_WORDS):
+        row_head[at] = head[at]
+    clear(head)
+
+
+@njit(inline="always")
+def _is_partial(slot: Record, novice_until_ms: int) -> Any:
+    return (slot.state & NOVICE) != 0 and slot.window_ms < novice_until_ms
 
 
 @njit(cache=True)
@@ -138,16 +154,26 @@ def fold(
     times_ms: NDArray[np.int64],
     value_bits: NDArray[np.uint64],
     values: NDArray[np.float64],
+    first: int,
     width_ms: int,
     closed_until_ms: int,
+    novice_until_ms: int,
     index: NDArray[np.int32],
     slots: Any,
     n_slots: int,
     rows: Any,
     n_rows: int,
+    heads: NDArray[np.uint32],
+    row_heads: NDArray[np.uint32],
+    chunks: NDArray[np.uint32],
+    free: NDArray[np.int64],
     stretches: Any,
-) -> tuple[int, int, int]:
-    """Fold samples, in order of arrival, into the slots; return n_slots, n_rows, n_stretches.
+    n_stretches: int,
+) -> tuple[int, int, int, int]:
+    """Fold samples from the first one on, in order of arrival, into the slots.
+
+    Returns the next sample, n_slots, n_rows and n_stretches; it ends early when the arena of the
+    sketches is full. heads has no rows where sketches are off.
 
     A sample newer than all of its series before goes into its window. Any other, and any in
     a closed window, changes nothing but `newest` and is noted as a stretch of windows to
@@ -155,12 +181,17 @@ def fold(
     may start from it (of a closed window's later samples nothing is known any more, so all
     5 minutes). The caller has made room for len(series_ids) more of each.
     """
-    n_stretches = 0
-    for i in range(len(series_ids)):
+    has_sketches = len(heads) > 0
+    for i in range(first, len(series_ids)):
+        if has_sketches and free[1] == 0:
+            return i, n_slots, n_rows, n_stretches
+        n_before = n_slots
         at, n_slots = _slot_of(index, slots, n_slots, series_ids[i])
         slot = slots[at]
         time_ms = times_ms[i]
         window_ms = floor(time_ms, width_ms)
+        if n_slots != n_before and window_ms < novice_until_ms:
+            slot.state |= NOVICE
         is_stale = value_bits[i] == STALE_MARKER_BITS
         in_order = time_ms > slot.newest_ms
         if not in_order or window_ms < closed_until_ms:
@@ -175,17 +206,33 @@ def fold(
         elif not is_stale:
             if slot.window_ms != window_ms:
                 if slot.window_ms != NO_WINDOW:
+                    is_partial = _is_partial(slot, novice_until_ms)
                     move(slot, rows[n_rows])
+                    if is_partial:
+                        rows[n_rows].is_partial = 1
+                    if has_sketches:
+                        _move_sketch(heads[at], row_heads[n_rows])
                     n_rows += 1
                 open_window(slot, window_ms)
             add(slot, time_ms, values[i])
+            if has_sketches and not np.isnan(values[i]):
+                add_value(heads[at], chunks, free, values[i])
         if time_ms >= slot.newest_ms:
             note(slot, time_ms, values[i], is_stale)
-    return n_slots, n_rows, n_stretches
+    return len(series_ids), n_slots, n_rows, n_stretches
 
 
 @njit(cache=True)
-def close_slots(slots: Any, n_slots: int, closed_until_ms: int, rows: Any, n_rows: int) -> int:
+def close_slots(
+    slots: Any,
+    n_slots: int,
+    closed_until_ms: int,
+    novice_until_ms: int,
+    rows: Any,
+    n_rows: int,
+    heads: NDArray[np.uint32],
+    row_heads: NDArray[np.uint32],
+) -> int:
     """Move the windows that start before closed_until_ms into rows; return n_rows.
 
     The caller has made room for n_slots more rows.
@@ -193,6 +240,11 @@ def close_slots(slots: Any, n_slots: int, closed_until_ms: int, rows: Any, n_row
     for at in range(n_slots):
         slot = slots[at]
         if slot.window_ms != NO_WINDOW and slot.window_ms < closed_until_ms:
+            is_partial = _is_partial(slot, novice_until_ms)
             move(slot, rows[n_rows])
+            if is_partial:
+                rows[n_rows].is_partial = 1
+            if len(heads):
+                _move_sketch(heads[at], row_heads[n_rows])
             n_rows += 1
     return n_rows

@@ -6,248 +6,229 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.rows import ROW
-from pipeline.watermark import BEGINNING_MS, Watermark
-from pipeline.window_state import (
-    LOOKBACK_MS,
-    NO_WINDOW,
-    SLOT,
-    STRETCH,
-    close_slots,
-    fold,
-    index_slots,
-)
-from schemas.checkpoints import TenantState
-from schemas.samples import SampleBlock
+from pipeline.rows import Rows
+from pipeline.tenant_windows import Advance, TenantWindows, WindowConfig, blind_until
+from pipeline.watermark import BEGINNING_MS
+from schemas.checkpoints import PartitionState
+from schemas.samples import FINE_WINDOWS, REMAPPED, SampleBlock
 
-_LEAST_CAPACITY = 64
+__all__ = [
+    "COARSE_WIDTHS_MS",
+    "FINE_WIDTH_MS",
+    "Close",
+    "Closed",
+    "PartitionWindows",
+    "WindowConfig",
+]
+
+FINE_WIDTH_MS = 10_000
+# Made in the store of the next finer ones; here it is only said when.
+COARSE_WIDTHS_MS = (300_000, 3_600_000)
+_HOUR_MS = 3_600_000
+UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class WindowConfig:
-    """Width of the windows, and how the watermark moves (see Watermark)."""
+class Close:
+    """Coarse windows that start in [from_ms, until_ms) can be made of finer ones.
 
-    width_ms: int = 60_000
-    allowed_lateness_ms: int = 10_000
-    skew_ms: int = 2_000
-    idle_ms: int = 15_000
+    n_partitions: of topic samples, so that the range of ids is known; 0: of all series.
+    """
+
+    width_ms: int
+    from_ms: int
+    until_ms: int
+    n_partitions: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What one tenant's advance of the watermark gave.
+    """What one tenant's advance of the watermark gave in one width.
 
-    rows: records of window_state.ROW, each window of a series once. recompute: uint64 ids and
-    int64 window starts of windows to compute again from the stored samples.
+    stretches: of type STRETCH, by series and time, windows to compute again from the stored
+    samples. closed_until_ms: up to which minute's windows are closed.
     """
 
     tenant: str
     retention_days: int
     receive_ms: int
-    rows: NDArray[np.void]
-    recompute_ids: NDArray[np.uint64]
-    recompute_starts_ms: NDArray[np.int64]
-
-
-class TenantWindows:
-    """Open windows of one tenant's series on one partition."""
-
-    def __init__(self, tenant: str, config: WindowConfig) -> None:
-        self.tenant = tenant
-        self.retention_days = 0
-        self.watermark = Watermark(config.allowed_lateness_ms, config.skew_ms, config.idle_ms)
-        self.closed_until_ms = BEGINNING_MS
-        self.n_late = 0
-        self._width_ms = config.width_ms
-        self._slots = np.zeros(_LEAST_CAPACITY, dtype=SLOT)
-        self._n_slots = 0
-        self._index = np.full(2 * _LEAST_CAPACITY, -1, dtype=np.int32)
-        self._rows = np.zeros(0, dtype=ROW)
-        self._n_rows = 0
-        self._dirty = np.zeros(0, dtype=STRETCH)
-
-    def feed(self, block: SampleBlock) -> None:
-        """Fold a block of this tenant and let its times move the watermark."""
-        n = len(block)
-        self._make_room(n)
-        stretches = np.zeros(n, dtype=STRETCH)
-        self._n_slots, self._n_rows, n_late = fold(
-            block.series_ids,
-            block.times_ms,
-            block.values.view(np.uint64),
-            block.values,
-            self._width_ms,
-            self.closed_until_ms,
-            self._index,
-            self._slots,
-            self._n_slots,
-            self._rows,
-            self._n_rows,
-            stretches,
-        )
-        self.retention_days = block.retention_days
-        self.watermark.observe(int(block.times_ms.max()), block.receive_ms)
-        if n_late:
-            self.n_late += n_late
-            self._dirty = np.concatenate((self._dirty, stretches[:n_late]))
-
-    def take_closed(self, receive_ms: int) -> Closed | None:
-        """Return what the watermark has closed since the last call, or None for nothing."""
-        until_ms = self.watermark.value_ms // self._width_ms * self._width_ms
-        advanced = until_ms > self.closed_until_ms
-        if not advanced and not len(self._dirty):
-            return None
-        rows = self._rows[:0]
-        if advanced:
-            self.closed_until_ms = until_ms
-            rows = self._take_rows()
-            self._forget_silent_series()
-        ids, starts_ms = self._take_dirty()
-        if not len(rows) and not len(ids):
-            return None
-        return Closed(self.tenant, self.retention_days, receive_ms, rows, ids, starts_ms)
-
-    def _take_rows(self) -> NDArray[np.void]:
-        self._rows = _with_room(self._rows, self._n_rows, self._n_slots)
-        n_rows = close_slots(
-            self._slots, self._n_slots, self.closed_until_ms, self._rows, self._n_rows
-        )
-        rows = self._rows[:n_rows]
-        is_closed = rows["window_ms"] < self.closed_until_ms
-        closed, still_open = rows[is_closed], rows[~is_closed]
-        self._rows, self._n_rows = still_open, len(still_open)
-        return closed
-
-    def _take_dirty(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Return each closed window of the stretches once, and keep the open ones."""
-        dirty = self._dirty
-        if not len(dirty):
-            return dirty["series_id"], dirty["first_ms"]
-        last_closed_ms = self.closed_until_ms - self._width_ms
-        now = dirty[dirty["first_ms"] <= last_closed_ms]
-        counts = (
-            np.minimum(now["last_ms"], last_closed_ms) - now["first_ms"]
-        ) // self._width_ms + 1
-        steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        pairs = np.empty(len(steps), dtype=[("id", "<u8"), ("start_ms", "<i8")])
-        pairs["id"] = np.repeat(now["series_id"], counts)
-        pairs["start_ms"] = np.repeat(now["first_ms"], counts) + steps * self._width_ms
-        pairs = np.unique(pairs)
-        later = dirty[dirty["last_ms"] > last_closed_ms]
-        later["first_ms"] = np.maximum(later["first_ms"], self.closed_until_ms)
-        self._dirty = np.unique(later)
-        return np.ascontiguousarray(pairs["id"]), np.ascontiguousarray(pairs["start_ms"])
-
-    def _forget_silent_series(self) -> None:
-        """Drop series whose newest sample no later one can refer to, once they are a quarter."""
-        slots = self._slots[: self._n_slots]
-        keep = (slots["newest_ms"] >= self.closed_until_ms - LOOKBACK_MS) | (
-            slots["window_ms"] != NO_WINDOW
-        )
-        n_kept = int(keep.sum())
-        if self._n_slots - n_kept > self._n_slots // 4:
-            self._replace_slots(slots[keep])
-
-    def _make_room(self, n: int) -> None:
-        self._rows = _with_room(self._rows, self._n_rows, n)
-        if self._n_slots + n > len(self._slots):
-            self._slots = _with_room(self._slots, self._n_slots, n)
-            self._index_anew()
-
-    def _replace_slots(self, slots: NDArray[np.void]) -> None:
-        self._n_slots = len(slots)
-        self._slots = _with_room(slots, len(slots), _LEAST_CAPACITY)
-        self._index_anew()
-
-    def _index_anew(self) -> None:
-        self._index = np.full(2 * _power_of_two(len(self._slots)), -1, dtype=np.int32)
-        index_slots(self._index, self._slots, self._n_slots)
-
-    def snapshot(self) -> TenantState:
-        """Return all that `restore` needs."""
-        return TenantState(
-            self.tenant,
-            self.retention_days,
-            self.watermark.value_ms,
-            self.watermark.last_receive_ms,
-            self.closed_until_ms,
-            self._slots[: self._n_slots].tobytes(),
-            self._rows[: self._n_rows].tobytes(),
-            self._dirty.tobytes(),
-        )
-
-    @classmethod
-    def restore(cls, state: TenantState, config: WindowConfig) -> "TenantWindows":
-        """Return the engine as it was when the snapshot was taken."""
-        self = cls(state.tenant, config)
-        self.retention_days = state.retention_days
-        self.watermark.value_ms = state.watermark_ms
-        self.watermark.last_receive_ms = state.last_receive_ms
-        self.closed_until_ms = state.closed_until_ms
-        self._replace_slots(np.frombuffer(state.slots, dtype=SLOT))
-        self._rows = np.frombuffer(state.rows, dtype=ROW).copy()
-        self._n_rows = len(self._rows)
-        self._dirty = np.frombuffer(state.dirty, dtype=STRETCH).copy()
-        return self
+    width_ms: int
+    flags: int
+    closed_until_ms: int
+    rows: Rows
+    stretches: NDArray[np.void]
+    closes: tuple[Close, ...] = ()
 
 
 class PartitionWindows:
-    """Windows of all tenants on one partition."""
+    """Windows of all tenants on one partition.
 
-    def __init__(self, config: WindowConfig, tenants: Iterable[TenantState] = ()) -> None:
+    state: what `snapshot` gave, None at the beginning of the log. starts_blind: records before
+    the next one are missing from the state. max_bytes: with more memory, series are evicted.
+    """
+
+    def __init__(
+        self,
+        config: WindowConfig,
+        state: PartitionState | None = None,
+        *,
+        starts_blind: bool = False,
+        max_bytes: int = UNBOUNDED,
+    ) -> None:
+        state = state or PartitionState(0, BEGINNING_MS, BEGINNING_MS, [])
         self._config = config
-        self._tenants = {state.tenant: TenantWindows.restore(state, config) for state in tenants}
+        self._max_bytes = max_bytes
+        self._is_blind_from_next = starts_blind
+        self._n_partitions = state.n_partitions
+        self._blind_until_ms = state.blind_until_ms
+        # Series have been on other partitions: closes are for all of them.
+        self._spread_until_ms = state.spread_until_ms
+        restored = (TenantWindows.restore(one, config) for one in state.tenants)
+        self._windows = {(one.tenant, one.width_ms): one for one in restored}
+        self._n_bytes = sum(one.n_bytes() for one in self._windows.values())
+        self.n_evicted = 0
 
     def feed(self, blocks: Iterable[SampleBlock]) -> list[Closed]:
         """Fold the blocks of one record and return what it closed.
 
         An empty block is a tick: its receive time moves the watermarks of silent tenants.
         """
-        touched: dict[str, TenantWindows] = {}
+        touched: dict[tuple[str, int], TenantWindows] = {}
         receive_ms = BEGINNING_MS
         for block in blocks:
             receive_ms = max(receive_ms, block.receive_ms)
+            self._note_partitions(block)
             if len(block):
-                windows = self._tenants.get(block.tenant)
-                if windows is None:
-                    windows = TenantWindows(block.tenant, self._config)
-                    self._tenants[block.tenant] = windows
-                windows.feed(block)
-                touched[block.tenant] = windows
+                for windows in self._windows_of(block):
+                    n_before = windows.n_bytes()
+                    windows.feed(block)
+                    self._n_bytes += windows.n_bytes() - n_before
+                    touched[windows.tenant, windows.width_ms] = windows
             else:
                 self._advance_idle(block.receive_ms)
-                touched = self._tenants
-        closed = (windows.take_closed(receive_ms) for windows in touched.values())
+                touched = self._windows
+        closed = [self._take_closed(windows, receive_ms) for windows in touched.values()]
+        self._keep_in_budget()
         return [one for one in closed if one is not None]
+
+    def n_bytes(self) -> int:
+        """Return the memory of all tenants' windows."""
+        return self._n_bytes
+
+    def n_series(self) -> int:
+        """Return how many series are remembered, once for each width."""
+        return sum(one.n_series() for one in self._windows.values())
 
     def take_late(self) -> int:
         """Return how many late samples came since the last call."""
-        n_late = sum(windows.n_late for windows in self._tenants.values())
-        for windows in self._tenants.values():
+        minutes = [one for one in self._windows.values() if one.width_ms == self._config.width_ms]
+        n_late = sum(windows.n_late for windows in minutes)
+        for windows in minutes:
             windows.n_late = 0
         return n_late
 
     def slowest_watermark_ms(self) -> int | None:
         """Return the least watermark of the tenants, None before the first sample."""
-        return min((one.watermark.value_ms for one in self._tenants.values()), default=None)
+        return min((one.watermark.value_ms for one in self._windows.values()), default=None)
 
-    def snapshot(self) -> list[TenantState]:
+    def snapshot(self) -> PartitionState:
         """Return the state of all tenants, for the constructor."""
-        return [windows.snapshot() for windows in self._tenants.values()]
+        return PartitionState(
+            self._n_partitions,
+            self._blind_until_ms,
+            self._spread_until_ms,
+            [windows.snapshot() for windows in self._windows.values()],
+        )
+
+    def _note_partitions(self, block: SampleBlock) -> None:
+        """Be blind where samples came another way before, and while edges disagree on the way."""
+        n_partitions = block.n_partitions
+        differs = n_partitions and self._n_partitions and n_partitions != self._n_partitions
+        is_remapped = bool(differs) or bool(block.flags & REMAPPED)
+        self._n_partitions = max(self._n_partitions, n_partitions)
+        if not is_remapped and not self._is_blind_from_next:
+            return
+        self._is_blind_from_next = False
+        until_ms = blind_until(block.receive_ms, self._config.width_ms)
+        self._blind_until_ms = max(self._blind_until_ms, until_ms)
+        self._spread_until_ms = -(-self._blind_until_ms // _HOUR_MS) * _HOUR_MS
+
+    def _windows_of(self, block: SampleBlock) -> list[TenantWindows]:
+        minute, is_new = self._of(block.tenant, self._config.width_ms)
+        is_fine = bool(block.flags & FINE_WINDOWS)
+        if not is_fine and (block.tenant, FINE_WIDTH_MS) not in self._windows:
+            return [minute]
+        fine, is_new_fine = self._of(block.tenant, FINE_WIDTH_MS)
+        if is_new_fine and not is_new:
+            fine.closed_until_ms = minute.closed_until_ms
+            fine.blind(block.receive_ms)
+        fine.want(is_wanted=is_fine, receive_ms=block.receive_ms)
+        return [minute, fine]
+
+    def _of(self, tenant: str, width_ms: int) -> tuple[TenantWindows, bool]:
+        windows = self._windows.get((tenant, width_ms))
+        if windows is not None:
+            return windows, False
+        windows = TenantWindows(tenant, self._config, width_ms)
+        self._windows[tenant, width_ms] = windows
+        self._n_bytes += windows.n_bytes()
+        return windows, True
+
+    def _take_closed(self, windows: TenantWindows, receive_ms: int) -> Closed | None:
+        before_ms, n_before = windows.closed_until_ms, windows.n_bytes()
+        advance = windows.take_closed(self._blind_until_ms)
+        self._n_bytes += windows.n_bytes() - n_before
+        if advance is None:
+            return None
+        minute = self._windows[windows.tenant, self._config.width_ms]
+        closes = () if windows is not minute else self._closes(before_ms, windows, advance)
+        if not len(advance.rows) and not len(advance.stretches) and not closes:
+            return None
+        return Closed(
+            windows.tenant,
+            windows.retention_days,
+            receive_ms,
+            windows.width_ms,
+            windows.flags,
+            minute.closed_until_ms,
+            advance.rows,
+            advance.stretches,
+            closes,
+        )
+
+    def _closes(
+        self, before_ms: int, windows: TenantWindows, advance: Advance
+    ) -> tuple[Close, ...]:
+        """Return which coarse windows an advance of the minutes from before_ms has completed."""
+        until_ms = windows.closed_until_ms
+        if until_ms == before_ms:
+            return ()
+        n_before = 0
+        if before_ms == BEGINNING_MS:
+            # What went before a blind start may not have been said.
+            n_before = int(self._blind_until_ms != BEGINNING_MS)
+            starts = (advance.rows.rows["window_ms"], advance.stretches["first_ms"])
+            before_ms = min((int(one.min()) for one in starts if len(one)), default=until_ms)
+        closes = []
+        for width_ms in COARSE_WIDTHS_MS:
+            from_ms = max(0, (before_ms // width_ms - n_before) * width_ms)
+            to_ms = until_ms // width_ms * width_ms
+            if from_ms < to_ms:
+                n_partitions = 0 if from_ms < self._spread_until_ms else self._n_partitions
+                closes.append(Close(width_ms, from_ms, to_ms, n_partitions))
+        return tuple(closes)
+
+    def _keep_in_budget(self) -> None:
+        """Evict series, the largest tenant's first, until the rest fits or nothing is left."""
+        while self._n_bytes > self._max_bytes:
+            largest = max(self._windows.values(), key=TenantWindows.n_bytes)
+            n_series, n_before = largest.n_series(), largest.n_bytes()
+            if not n_series:
+                return
+            largest.evict()
+            self.n_evicted += n_series - largest.n_series()
+            self._n_bytes += largest.n_bytes() - n_before
 
     def _advance_idle(self, receive_ms: int) -> None:
-        for windows in self._tenants.values():
+        for windows in self._windows.values():
             windows.watermark.advance_idle(receive_ms)
-
-
-def _with_room(array: NDArray[np.void], used: int, more: int) -> NDArray[np.void]:
-    """Return the array, or a copy of what is used, with room for so many more."""
-    if used + more <= len(array):
-        return array
-    grown = np.zeros(_power_of_two(used + more), dtype=array.dtype)
-    grown[:used] = array[:used]
-    return grown
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << max(least - 1, 1).bit_length()

@@ -9,32 +9,60 @@ from collections.abc import Iterable
 
 import cramjam
 import msgspec
+import numpy as np
 
 from schemas.errors import InvalidRecord, UnknownVersion
 
-VERSION = 1
+VERSION = 2
 MAX_CHUNK_BYTES = 800_000
+
+_ROW_BYTES_1 = 76
+_LONG_AGO_MS = -(1 << 62)
+
+
+class OpenState(msgspec.Struct, array_like=True, frozen=True):
+    """Arrays of pipeline.open_windows, as their bytes."""
+
+    novice_until_ms: int
+    slots: bytes
+    rows: bytes
+    heads: bytes
+    row_heads: bytes
+    chunks: bytes
+    free: list[int]
+    has_sketches: bool
 
 
 class TenantState(msgspec.Struct, array_like=True, frozen=True):
-    """State of one tenant's windows; slots, rows and dirty are arrays of pipeline.window_state."""
+    """State of one tenant's windows of one width; dirty is an array of pipeline.stretches."""
 
     tenant: str
+    width_ms: int
     retention_days: int
+    flags: int
     watermark_ms: int
     last_receive_ms: int
     closed_until_ms: int
-    slots: bytes
-    rows: bytes
+    blind_until_ms: int
+    ends_ms: int
     dirty: bytes
+    open: OpenState
+
+
+class PartitionState(msgspec.Struct, array_like=True, frozen=True):
+    """State of a partition's windows: see pipeline.windows."""
+
+    n_partitions: int
+    blind_until_ms: int
+    spread_until_ms: int
+    tenants: list[TenantState]
 
 
 class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
     """State of a partition after all records before next_offset, and the offset: one thing."""
 
     next_offset: int
-    width_ms: int
-    tenants: list[TenantState]
+    windows: PartitionState
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True):
@@ -68,7 +96,7 @@ def decode_chunk(payload: bytes) -> Chunk:
     """Decode one record. Raises InvalidRecord or UnknownVersion."""
     try:
         version = msgspec.msgpack.decode(payload, type=list)[0]
-        if version != VERSION:
+        if version not in {1, VERSION}:
             raise UnknownVersion("checkpoint", version, VERSION)
         return msgspec.msgpack.decode(payload, type=Chunk)
     except (msgspec.DecodeError, IndexError) as error:
@@ -85,13 +113,48 @@ def newest_checkpoint(chunks: Iterable[Chunk]) -> tuple[int, Checkpoint] | None:
         n_chunks = next(iter(pieces.values())).n_chunks
         if set(pieces) >= set(range(n_chunks)):
             packed = b"".join(pieces[number].content for number in range(n_chunks))
-            return sequence, _unpack(packed)
+            return sequence, _unpack(packed, pieces[0].version)
     return None
 
 
-def _unpack(packed: bytes) -> Checkpoint:
+class _TenantState1(msgspec.Struct, array_like=True, frozen=True):
+    """A tenant's state of version 1: minutes only, without sketches."""
+
+    tenant: str
+    retention_days: int
+    watermark_ms: int
+    last_receive_ms: int
+    closed_until_ms: int
+    slots: bytes
+    rows: bytes
+    dirty: bytes
+
+
+class _Checkpoint1(msgspec.Struct, array_like=True, frozen=True):
+    next_offset: int
+    width_ms: int
+    tenants: list[_TenantState1]
+
+
+def _from_version_1(old: _Checkpoint1) -> Checkpoint:
+    """Return it as of version 2: rows got a last field, and nothing is blind."""
+    tenants = []
+    for one in old.tenants:
+        rows = np.frombuffer(one.rows, np.uint8).reshape(-1, _ROW_BYTES_1)
+        rows = np.pad(rows, ((0, 0), (0, 4)))
+        state = OpenState(_LONG_AGO_MS, one.slots, rows.tobytes(), b"", b"", b"", [0, 0], False)  # noqa: FBT003
+        times = (one.watermark_ms, one.last_receive_ms, one.closed_until_ms)
+        ends = (_LONG_AGO_MS, -_LONG_AGO_MS, one.dirty)
+        head = (one.tenant, old.width_ms, one.retention_days, 0)
+        tenants.append(TenantState(*head, *times, *ends, state))
+    return Checkpoint(old.next_offset, PartitionState(0, _LONG_AGO_MS, _LONG_AGO_MS, tenants))
+
+
+def _unpack(packed: bytes, version: int) -> Checkpoint:
     try:
         unpacked = bytes(cramjam.lz4.decompress_block(packed))
+        if version == 1:
+            return _from_version_1(msgspec.msgpack.decode(unpacked, type=_Checkpoint1))
         return msgspec.msgpack.decode(unpacked, type=Checkpoint)
-    except (cramjam.DecompressionError, msgspec.DecodeError) as error:
+    except (cramjam.DecompressionError, msgspec.DecodeError, ValueError) as error:
         raise InvalidRecord(f"checkpoint does not unpack: {error}") from None

@@ -30,6 +30,8 @@ MAX_BYTES_PER_SAMPLE = 24
 # replay after the tenant's record has changed gives what was given then.
 SKETCHES = 1  # quantiles
 FINE_WINDOWS = 2  # windows of 10 s beside those of a minute
+# Of a tick: from here on series may come that were on other partitions before.
+REMAPPED = 128
 
 _MARKS = struct.Struct("<BH")  # flags, n_partitions
 
@@ -56,11 +58,14 @@ class SampleBlock:
         return len(self.series_ids)
 
 
-def tick(receive_ms: int, n_partitions: int = 0) -> SampleBlock:
-    """Return the empty block of no tenant that tells an idle partition the time."""
+def tick(receive_ms: int, n_partitions: int = 0, flags: int = 0) -> SampleBlock:
+    """Return the empty block of no tenant that tells an idle partition the time.
+
+    flags: REMAPPED in the first tick after the number of partitions has changed.
+    """
     ids = np.empty(0, dtype=np.uint64)
     columns = (ids, ids.view(np.int64), ids.view(np.float64))
-    return SampleBlock("", receive_ms, 0, *columns, n_partitions=n_partitions)
+    return SampleBlock("", receive_ms, 0, *columns, flags, n_partitions)
 
 
 def check_storable(block: SampleBlock) -> None:

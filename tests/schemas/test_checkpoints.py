@@ -8,6 +8,8 @@ import pytest
 from schemas.checkpoints import (
     MAX_CHUNK_BYTES,
     Checkpoint,
+    OpenState,
+    PartitionState,
     TenantState,
     decode_chunk,
     encode_checkpoint,
@@ -17,8 +19,9 @@ from schemas.errors import InvalidRecord, UnknownVersion
 
 
 def make(next_offset: int, size: int = 10) -> Checkpoint:
-    state = TenantState("t", 30, 1, 2, 3, os.urandom(size), b"rows", b"dirty")
-    return Checkpoint(next_offset, 60_000, [state])
+    arrays = OpenState(0, os.urandom(size), b"rows", b"heads", b"", b"chunks", [1, 1], True)
+    state = TenantState("t", 60_000, 30, 1, 2, 3, 4, 5, 6, b"dirty", arrays)
+    return Checkpoint(next_offset, PartitionState(4, 7, 8, [state]))
 
 
 def test_a_large_checkpoint_is_put_together_again() -> None:

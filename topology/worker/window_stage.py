@@ -13,15 +13,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from aiokafka import AIOKafkaProducer
 from faust.events import Event
 from faust.types import TP
 
-from pipeline.windows import Closed, PartitionWindows, WindowConfig
+from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.checkpoints import Checkpoint
 from schemas.errors import InvalidRecord, UnknownVersion
-from schemas.rollups import RecomputeBlock, RollupBlock, encode_rollups
 from schemas.samples import check_storable, decode_samples
 from schemas.topics import Topic
 from topology.clock import now_ms
@@ -29,9 +27,9 @@ from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.worker.checkpoints import CheckpointStore, Loaded
+from topology.worker.emission import LANES, records_of
 from topology.worker.positions import Start, find_starts
 
-_ROWS_PER_RECORD = 10_000
 _MAX_UNACKNOWLEDGED = 64
 # Of all partitions of a worker, some 650 bytes each. With more, a checkpoint is written at once.
 MAX_HELD_RECORDS = 100_000
@@ -47,7 +45,7 @@ class Partition:
     next_offset: int
     sequence: int
     held: deque[Event] = field(default_factory=deque)
-    outbox: deque[bytes] = field(default_factory=deque)
+    outbox: deque[tuple[Topic, bytes]] = field(default_factory=deque)
     sent: list[asyncio.Future[object]] = field(default_factory=list)
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,7 +73,7 @@ class WindowStage:
         self._partitions: dict[TP, Partition] = {}
         settings = context.settings
         self._group = f"{settings.topic_prefix}{_STAGE}"
-        self._rollups = settings.topic(Topic.ROLLUPS)
+        self._topics = {topic: settings.topic(topic) for topic in LANES}
         self._dead_letters = DeadLetters(_STAGE, context, producer)
         self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
 
@@ -101,10 +99,9 @@ class WindowStage:
         self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
 
     def _begin(self, tp: TP, loaded: Loaded, start: Start) -> None:
-        sequence, checkpoint = loaded.newest or (0, Checkpoint(0, self._config.width_ms, []))
-        if checkpoint.width_ms != self._config.width_ms:
-            raise UnknownVersion("checkpoint of another width", checkpoint.width_ms, 1)
-        windows = PartitionWindows(self._config, checkpoint.tenants if start.keeps_state else [])
+        sequence, checkpoint = loaded.newest or (0, None)
+        kept = checkpoint.windows if checkpoint and start.keeps_state else None
+        windows = PartitionWindows(self._config, kept, starts_blind=start.is_blind)
         offset = start.offset
         state = Partition(tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset)
         self._partitions[tp] = state
@@ -207,16 +204,17 @@ class WindowStage:
         closed = state.windows.feed(blocks)
         state.last_receive_ms = max(state.last_receive_ms, *(one.receive_ms for one in blocks))
         for one in closed:
-            self._context.metrics.windows_closed.labels(self._width_label()).inc(len(one.rows))
-            state.outbox.extend(_records(one, self._width_s(), state.tp.partition, offset))
+            width = f"{one.width_ms // 1000}s"
+            self._context.metrics.windows_closed.labels(width).inc(len(one.rows))
+            state.outbox.extend(records_of(one, state.tp.partition, offset))
         state.next_offset = offset + 1
 
     async def _send(self, state: Partition) -> None:
         async with state.sending:
             while state.outbox:
-                record = state.outbox.popleft()
+                topic, record = state.outbox.popleft()
                 sent = await self._producer.send(
-                    self._rollups, record, partition=state.tp.partition
+                    self._topics[topic], record, partition=state.tp.partition
                 )
                 state.sent.append(sent)
             if len(state.sent) > _MAX_UNACKNOWLEDGED:
@@ -233,12 +231,12 @@ class WindowStage:
 
     async def _save(self, state: Partition) -> None:
         # One moment of the log: no await between these two.
-        offset, tenants = state.next_offset, state.windows.snapshot()
+        offset, windows = state.next_offset, state.windows.snapshot()
         await self._send(state)
         async with state.sending:
             await self._settle(state)
         state.sequence += 1
-        content = Checkpoint(offset, self._config.width_ms, tenants)
+        content = Checkpoint(offset, windows)
         size = await self._checkpoints.save(state.tp.partition, state.sequence, content)
         if self._partitions.get(state.tp) is not state:
             return  # moved to another worker meanwhile, which goes on from its own
@@ -265,39 +263,3 @@ class WindowStage:
         self._context.health.stand_still(f"window {tp.partition}", reason)
         self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(1)
         self._context.log.error("partition stopped", reason=reason)
-
-    def _width_s(self) -> int:
-        return self._config.width_ms // 1000
-
-    def _width_label(self) -> str:
-        return f"{self._width_s()}s"
-
-
-def _records(closed: Closed, width_s: int, partition: int, offset: int) -> list[bytes]:
-    """Encode what was closed, and what to compute again, as records of a bounded size."""
-    head = (closed.tenant, closed.receive_ms, closed.retention_days, width_s)
-    records = []
-    for at in range(0, len(closed.rows), _ROWS_PER_RECORD):
-        rows = closed.rows[at : at + _ROWS_PER_RECORD]
-        names = (
-            "window_ms",
-            "series_id",
-            "count",
-            "sum",
-            "min",
-            "max",
-            "first",
-            "last",
-            "increase",
-        )
-        columns: list[Any] = [np.ascontiguousarray(rows[name]) for name in names]
-        columns += [np.zeros(len(rows), np.uint32), np.zeros(0, np.uint32)]
-        block = RollupBlock(*head, *columns)
-        records.append(encode_rollups([block]))
-    for at in range(0, len(closed.recompute_ids), _ROWS_PER_RECORD):
-        cut = slice(at, at + _ROWS_PER_RECORD)
-        starts_ms = closed.recompute_starts_ms[cut]
-        place = (0, partition, offset, 0)
-        mark = RecomputeBlock(*head, *place, closed.recompute_ids[cut], starts_ms, starts_ms)
-        records.append(encode_rollups([mark]))
-    return records
