@@ -11,6 +11,8 @@ import msgspec
 from starlette.datastructures import Headers
 
 from schemas.errors import InvalidRecord
+from schemas.samples import FINE_WINDOWS, SKETCHES
+from topology.settings import Settings
 
 DEFAULT_TENANT = "default"
 SCOPES = ("write", "read", "admin")
@@ -23,6 +25,13 @@ class Tenant(msgspec.Struct, frozen=True):
     name: str
     tier: str
     retention_days: int
+    sketches: bool = True
+    fine_windows: bool = False
+
+    @property
+    def sample_flags(self) -> int:
+        """What the window stage is told with each block of its samples."""
+        return SKETCHES * self.sketches | FINE_WINDOWS * self.fine_windows
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -130,18 +139,21 @@ def key_record(key: Key) -> tuple[bytes, bytes]:
     return f"key/{key.id}".encode(), msgspec.json.encode(key)
 
 
-def bootstrap_records(
-    ring: KeyRing, key_file: Path, retention_days: int
-) -> list[tuple[bytes, bytes]]:
+def default_tenant(settings: Settings) -> Tenant:
+    """Return the tenant that a first start makes."""
+    wanted = (settings.retention_days, settings.sketches, settings.fine_windows)
+    return Tenant(DEFAULT_TENANT, "enterprise", *wanted)
+
+
+def bootstrap_records(ring: KeyRing, key_file: Path, wanted: Tenant) -> list[tuple[bytes, bytes]]:
     """Return the config records that a first start still has to publish, none later.
 
-    They are the default tenant and a key of it with all scopes. The key's text goes to
+    They are the wanted default tenant and a key of it with all scopes. The key's text goes to
     key_file (mode 0600) before its record is published, so a crash between leaves no key
     that nobody knows; a file that is there already is used.
     """
     records = []
-    wanted = Tenant(DEFAULT_TENANT, "enterprise", retention_days)
-    if ring.tenant(DEFAULT_TENANT) != wanted:
+    if ring.tenant(wanted.name) != wanted:
         records.append(tenant_record(wanted))
     if key_file.exists():
         text = key_file.read_text().strip()

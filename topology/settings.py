@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     )
     topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
     retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
+    sketches: bool = Field(
+        default=True, description="whether the default tenant's rollups have quantiles"
+    )
+    fine_windows: bool = Field(
+        default=False, description="whether the default tenant has windows of 10 s, too"
+    )
     lateness_s: int = Field(
         10, ge=0, le=3600, description="how long a window waits for late samples"
     )

@@ -15,6 +15,7 @@ from topology.keys import (
     Key,
     KeyRing,
     bootstrap_records,
+    default_tenant,
     generate_key,
     key_record,
 )
@@ -66,7 +67,7 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 async def bootstrap(settings: Settings, scopes: tuple[str, ...] | None = None) -> str:
     """Make the topics, the default tenant and a key of it; return the key's text."""
     await ensure_topics(settings)
-    records = bootstrap_records(KeyRing(), settings.key_file, settings.retention_days)
+    records = bootstrap_records(KeyRing(), settings.key_file, default_tenant(settings))
     text = settings.key_file.read_text().strip()
     if scopes is not None:
         key, text = generate_key(DEFAULT_TENANT, scopes)

@@ -7,6 +7,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from schemas.errors import InvalidRecord
+from schemas.samples import FINE_WINDOWS, SKETCHES
 from topology.keys import (
     KeyRing,
     Tenant,
@@ -16,6 +17,8 @@ from topology.keys import (
     key_record,
     tenant_record,
 )
+
+DEFAULT = Tenant("default", "enterprise", 30)
 
 
 def ring_with_key() -> tuple[KeyRing, str, bytes]:
@@ -60,22 +63,22 @@ def test_a_record_that_cannot_be_read_changes_nothing(key: bytes, value: bytes) 
 
 def test_a_first_start_publishes_a_tenant_and_a_key_and_a_second_nothing(tmp_path: Path) -> None:
     file, ring = tmp_path / "data" / "default.key", KeyRing()
-    for record in bootstrap_records(ring, file, 30):
+    for record in bootstrap_records(ring, file, DEFAULT):
         ring.apply(*record)
 
     assert file.stat().st_mode & 0o777 == 0o600
     access = ring.lookup(file.read_text().strip())
     assert access is not None
     assert access.scopes == ("write", "read", "admin")
-    assert bootstrap_records(ring, file, 30) == []
+    assert bootstrap_records(ring, file, DEFAULT) == []
 
 
 def test_the_key_file_of_before_is_used_with_a_new_broker(tmp_path: Path) -> None:
     file = tmp_path / "default.key"
-    bootstrap_records(KeyRing(), file, 30)
+    bootstrap_records(KeyRing(), file, DEFAULT)
     text, ring = file.read_text().strip(), KeyRing()
 
-    for record in bootstrap_records(ring, file, 30):
+    for record in bootstrap_records(ring, file, DEFAULT):
         ring.apply(*record)
 
     assert file.read_text().strip() == text
@@ -98,3 +101,16 @@ def test_the_key_file_of_before_is_used_with_a_new_broker(tmp_path: Path) -> Non
 )
 def test_a_key_comes_as_bearer_token_or_password(header: str, key: str | None) -> None:
     assert key_of_request(Headers({"authorization": header})) == key
+
+
+def test_a_tenants_record_says_what_its_samples_are_marked_with() -> None:
+    """A record of the release before, without the fields, means sketches and no 10 s windows."""
+    ring = KeyRing()
+    ring.apply(b"tenant/old", b'{"name":"old","tier":"pro","retention_days":30}')
+    ring.apply(*tenant_record(Tenant("fine", "pro", 30, sketches=False, fine_windows=True)))
+
+    old, fine = ring.tenant("old"), ring.tenant("fine")
+
+    assert old is not None
+    assert fine is not None
+    assert (old.sample_flags, fine.sample_flags) == (SKETCHES, FINE_WINDOWS)

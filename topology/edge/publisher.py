@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline.known_series import KnownSeries
-from schemas.samples import encode_samples, tick
+from schemas.samples import REMAPPED, encode_samples, tick
 from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.edge.intake import Intake
@@ -122,16 +122,16 @@ class Publisher:
         async with asyncio.timeout(_STALLED_S), AsyncExitStack() as stack:
             for _ in range(_FLUSHES_IN_FLIGHT):
                 await stack.enter_async_context(self._slots)
-            await self._tick(n_partitions)
+            await self._tick(n_partitions, REMAPPED if self._n_partitions else 0)
             self._context.log.info("partitions", before=self._n_partitions, now=n_partitions)
             self._n_partitions = n_partitions
             self._context.metrics.partitions.set(n_partitions)
             self._has_partitions.set()
 
-    async def _tick(self, n_partitions: int) -> None:
+    async def _tick(self, n_partitions: int, flags: int = 0) -> None:
         """Tell every partition the time and the number of partitions. Raises TimeoutError."""
         topic = self._settings.topic(Topic.SAMPLES)
-        record = encode_samples([tick(now_ms(), n_partitions)])
+        record = encode_samples([tick(now_ms(), n_partitions, flags)])
         sends = [self._send(topic, record, partition) for partition in range(n_partitions)]
         await asyncio.wait_for(asyncio.gather(*sends), _STALLED_S)
 

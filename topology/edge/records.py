@@ -73,7 +73,8 @@ def _sample_blocks(
             cut = slice(at, at + MAX_SAMPLES_PER_BLOCK)
             ids, times_ms, values = of_partition
             part = (ids[cut], times_ms[cut], values[cut])
-            yield partition, SampleBlock(*head, *part, n_partitions=n_partitions)
+            marks = (tenant.sample_flags, n_partitions)
+            yield partition, SampleBlock(*head, *part, *marks)
 
 
 def _split_series(block: SeriesBlock, n_partitions: int) -> Iterator[tuple[int, SeriesBlock]]:

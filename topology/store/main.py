@@ -11,7 +11,7 @@ from topology.broker_watch import watch_broker
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.dead_letters import DeadLetters
-from topology.keys import bootstrap_records
+from topology.keys import bootstrap_records, default_tenant
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.store.api import SqlApi
@@ -90,7 +90,7 @@ async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Eng
 async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:
     """Publish the default tenant and its key where they are missing."""
     settings = context.settings
-    records = bootstrap_records(feed.ring, settings.key_file, settings.retention_days)
+    records = bootstrap_records(feed.ring, settings.key_file, default_tenant(settings))
     for key, value in records:
         await producer.send_and_wait(settings.topic(Topic.CONFIG), value, key=key)
     if records:
