@@ -2,6 +2,7 @@
 
 import os
 
+import cramjam
 import msgspec
 import pytest
 
@@ -60,3 +61,19 @@ def test_an_unknown_version_is_refused() -> None:
 def test_noise_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidRecord):
         decode_chunk(payload)
+
+
+def test_a_checkpoint_of_version_1_is_taken_over() -> None:
+    """Its rows had no last field, its tenants one width and no sketches."""
+    rows = bytes(range(76)) + bytes(range(100, 176))
+    old = [5, 60_000, [["t", 30, 1, 2, 3, b"slots", rows, b"dirty"]]]
+    packed = bytes(cramjam.lz4.compress_block(msgspec.msgpack.encode(old)))
+
+    found = newest_checkpoint([decode_chunk(msgspec.msgpack.encode([1, 0, 9, 0, 1, packed]))])
+
+    assert found is not None
+    (tenant,) = found[1].windows.tenants
+    assert (found[0], found[1].next_offset, tenant.width_ms, tenant.flags) == (9, 5, 60_000, 0)
+    assert tenant.open.rows == rows[:76] + bytes(4) + rows[76:] + bytes(4)
+    assert (tenant.open.slots, tenant.dirty, tenant.closed_until_ms) == (b"slots", b"dirty", 3)
+    assert not tenant.open.has_sketches

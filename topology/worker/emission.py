@@ -1,7 +1,7 @@
 """From what the window engine closed to records of the two topics that the store reads them from.
 
 Topic rollups is the live lane: rows, windows of the current hour to compute again, and closes. What
-is older goes to topic recompute, so that a backfill of days never stands before live windows.
+is older goes to the backfill lane, so that a backfill of days never stands before live windows.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ from pipeline.windows import Closed
 from schemas.rollups import Block, CloseBlock, RecomputeBlock, RollupBlock, encode_rollups
 from schemas.topics import ALL_SERIES, Topic, series_range
 
+# Becomes Topic.RECOMPUTE with the store that reads it.
+BACKFILL_LANE = Topic.ROLLUPS
 LANES = (Topic.ROLLUPS, Topic.RECOMPUTE)
 
 _BYTES_PER_RECORD = 700_000
@@ -38,7 +40,7 @@ def records_of(closed: Closed, partition: int, offset: int) -> Iterator[Record]:
         yield Topic.ROLLUPS, encode_rollups([_row_block(closed, rows)])
     hour_ms = closed.closed_until_ms // _HOUR_MS * _HOUR_MS
     old, live = split_at(closed.stretches, hour_ms, closed.width_ms)
-    for topic, stretches in ((Topic.RECOMPUTE, old), (Topic.ROLLUPS, live)):
+    for topic, stretches in ((BACKFILL_LANE, old), (Topic.ROLLUPS, live)):
         for some in _cut_stretches(stretches, closed.width_ms):
             yield topic, encode_rollups([_recompute_block(closed, some, partition, offset)])
     closes: list[Block] = list(_close_blocks(closed, partition))
