@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
     retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
     sketches: bool = Field(
-        default=True, description="whether the default tenant's rollups have quantiles"
+        default=False,
+        description="whether the default tenant's windows carry quantile sketches; the store does "
+        "not keep them yet",
     )
     fine_windows: bool = Field(
         default=False, description="whether the default tenant has windows of 10 s, too"
