@@ -194,7 +194,9 @@ def fold(
             slot.state |= NOVICE
         is_stale = value_bits[i] == STALE_MARKER_BITS
         in_order = time_ms > slot.newest_ms
-        if not in_order or window_ms < closed_until_ms:
+        # The end of a series that was never seen here: the store may know samples of its window.
+        ends_unknown = is_stale and slot.newest_ms == NO_WINDOW
+        if not in_order or window_ms < closed_until_ms or ends_unknown:
             stretch = stretches[n_stretches]
             stretch.series_id = series_ids[i]
             stretch.first_ms = window_ms
