@@ -15,7 +15,16 @@ from pipeline.arena import (
 )
 from pipeline.rows import ROW, Rows
 from pipeline.stretches import NO_STRETCHES, STRETCH, stretches_of
-from pipeline.window_state import LOOKBACK_MS, NO_WINDOW, SLOT, close_slots, fold, index_slots
+from pipeline.window_state import (
+    LOOKBACK_MS,
+    NO_WINDOW,
+    SLOT,
+    STRIDE,
+    count_closed,
+    fold,
+    index_slots,
+    take_closed,
+)
 from schemas.checkpoints import OpenState
 from schemas.samples import SampleBlock
 
@@ -36,7 +45,7 @@ class OpenWindows:
         self._slots = np.zeros(_LEAST_CAPACITY, dtype=SLOT)
         self._n_slots = 0
         self._index = np.full(2 * _LEAST_CAPACITY, -1, dtype=np.int32)
-        self._rows = np.zeros(0, dtype=ROW)
+        self._rows = np.zeros(_LEAST_CAPACITY, dtype=ROW)
         self._n_rows = 0
         # A head for each slot and each row; none where sketches are off.
         self._heads = np.zeros((0, HEAD_WORDS), dtype=np.uint32)
@@ -47,6 +56,11 @@ class OpenWindows:
     def has_sketches(self) -> bool:
         """Whether windows are sketched."""
         return len(self._heads) > 0
+
+    @property
+    def has_novices(self) -> bool:
+        """Whether rows may be partial."""
+        return self._novice_until_ms != NO_WINDOW
 
     def __len__(self) -> int:
         return self._n_slots
@@ -69,8 +83,7 @@ class OpenWindows:
     def feed(self, block: SampleBlock, closed_until_ms: int) -> NDArray[np.void]:
         """Fold a block; return the stretches to compute again, one for each late sample."""
         n = len(block)
-        self._make_room(n)
-        stretches = np.empty(n, dtype=STRETCH)
+        stretches = np.empty(_LEAST_CAPACITY, dtype=STRETCH)
         done, n_stretches = 0, 0
         while True:
             done, self._n_slots, self._n_rows, n_stretches = fold(
@@ -96,30 +109,23 @@ class OpenWindows:
             )
             if done == n:
                 return stretches[:n_stretches]
-            n_chunks = max(2 * len(self._chunks), _LEAST_CHUNKS)
-            self._chunks, self._free = grown_arena(self._chunks, self._free, n_chunks)
+            stretches = with_room(stretches, n_stretches, 1)
+            self._make_room()
 
     def take_closed(self, closed_until_ms: int) -> Rows:
         """Return the windows that start before a time, and forget what only they needed."""
-        self._make_row_room(self._n_slots)
-        n_rows = close_slots(
-            self._slots,
-            self._n_slots,
-            closed_until_ms,
-            self._novice_until_ms,
-            self._rows,
-            self._n_rows,
-            self._heads,
-            self._row_heads,
+        pending = (self._slots, self._n_slots, self._rows, self._n_rows, closed_until_ms)
+        n_needed = self._n_rows
+        n = count_closed(*pending)
+        closed = np.empty(n, dtype=ROW)
+        heads = np.zeros((n if self.has_sketches else 0, HEAD_WORDS), dtype=np.uint32)
+        self._n_rows = take_closed(
+            *pending, self._novice_until_ms, self._heads, self._row_heads, closed, heads
         )
-        rows, row_heads = self._rows[:n_rows], self._row_heads[:n_rows]
-        is_closed = rows["window_ms"] < closed_until_ms
-        closed = self._rows_of(rows[is_closed], row_heads[is_closed[: len(row_heads)]])
-        self._rows, self._row_heads = rows[~is_closed], row_heads[~is_closed[: len(row_heads)]]
-        self._n_rows = len(self._rows)
+        rows = self._rows_of(closed, heads)
         self._forget_silent_series(closed_until_ms)
-        self._shrink_arena()
-        return closed
+        self._shrink(n_needed)
+        return rows
 
     def evict(self) -> NDArray[np.void]:
         """Forget a quarter of the series, those silent for longest, and all pending rows.
@@ -139,9 +145,9 @@ class OpenWindows:
         )
         take_sketches(self._heads[: self._n_slots][gone[: len(self._heads)]], *self._arena())
         take_sketches(self._row_heads[: self._n_rows], *self._arena())
-        self._rows, self._row_heads, self._n_rows = self._rows[:0], self._row_heads[:0], 0
+        self._n_rows = 0
         self._keep_slots(~gone)
-        self._shrink_arena()
+        self._shrink(0)
         return stretches
 
     def reach_of(
@@ -174,16 +180,17 @@ class OpenWindows:
         """Return the windows as they were when the snapshot was taken."""
         self = cls(width_ms)
         self._novice_until_ms = state.novice_until_ms
-        self._rows = np.frombuffer(state.rows, dtype=ROW).copy()
-        self._n_rows = len(self._rows)
+        rows = np.frombuffer(state.rows, dtype=ROW)
+        self._n_rows = len(rows)
+        self._rows = with_room(rows, len(rows), 1)
         slots = np.frombuffer(state.slots, dtype=SLOT)
         self._n_slots = len(slots)
         self._slots = with_room(slots, len(slots), _LEAST_CAPACITY)
         if state.has_sketches:
             heads = np.frombuffer(state.heads, dtype=np.uint32).reshape(-1, HEAD_WORDS)
             self._heads = with_room(heads, len(heads), len(self._slots) - len(heads))
-            row_heads = np.frombuffer(state.row_heads, dtype=np.uint32)
-            self._row_heads = row_heads.reshape(-1, HEAD_WORDS).copy()
+            row_heads = np.frombuffer(state.row_heads, dtype=np.uint32).reshape(-1, HEAD_WORDS)
+            self._row_heads = with_room(row_heads, len(row_heads), len(self._rows) - len(rows))
             chunks = np.frombuffer(state.chunks, dtype=np.uint32)
             self._chunks = chunks.reshape(-1, CHUNK_WORDS).copy()
             self._free = np.array(state.free, dtype=np.int64)
@@ -216,8 +223,14 @@ class OpenWindows:
             self._heads = with_room(heads, len(heads), len(self._slots) - len(heads))
         self._index_anew()
 
-    def _shrink_arena(self) -> None:
-        """Copy the arena where a quarter of it would do."""
+    def _shrink(self, n_needed: int) -> None:
+        """Give back rows and arena where a quarter would do; n_needed: rows that were pending."""
+        if len(self._rows) > 4 * max(n_needed, _LEAST_CAPACITY):
+            n_more = _LEAST_CAPACITY + n_needed - self._n_rows
+            self._rows = with_room(self._rows[: self._n_rows].copy(), self._n_rows, n_more)
+            if self.has_sketches:
+                heads = self._row_heads[: self._n_rows]
+                self._row_heads = with_room(heads, len(heads), len(self._rows) - len(heads))
         n_used = len(self._chunks) - int(self._free[1])
         if len(self._chunks) <= _LEAST_CHUNKS or 4 * n_used > len(self._chunks):
             return
@@ -226,20 +239,21 @@ class OpenWindows:
             move_chains(heads, self._chunks, chunks, free)
         self._chunks, self._free = chunks, free
 
-    def _make_room(self, n: int) -> None:
-        self._make_row_room(n)
-        if self._n_slots + n > len(self._slots):
-            self._slots = with_room(self._slots, self._n_slots, n)
+    def _make_room(self) -> None:
+        """Grow what the fold has found full: it may be any of these."""
+        if self._n_slots + STRIDE > len(self._slots):
+            self._slots = with_room(self._slots, self._n_slots, STRIDE)
             if self.has_sketches:
                 n_more = len(self._slots) - self._n_slots
                 self._heads = with_room(self._heads, self._n_slots, n_more)
             self._index_anew()
-
-    def _make_row_room(self, n: int) -> None:
-        self._rows = with_room(self._rows, self._n_rows, n)
+        self._rows = with_room(self._rows, self._n_rows, 1)
         if self.has_sketches:
             n_more = len(self._rows) - self._n_rows
             self._row_heads = with_room(self._row_heads, self._n_rows, n_more)
+            if self._free[1] == 0:
+                n_chunks = 2 * len(self._chunks)
+                self._chunks, self._free = grown_arena(self._chunks, self._free, n_chunks)
 
     def _index_anew(self) -> None:
         self._index = np.full(2 * power_of_two(len(self._slots)), -1, dtype=np.int32)

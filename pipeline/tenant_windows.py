@@ -98,8 +98,12 @@ class TenantWindows:
                 return None
             rows = None
         else:
-            self.closed_until_ms = until_ms
-            rows = self._without_blind(self._open.take_closed(until_ms), blind_until_ms)
+            before_ms, self.closed_until_ms = self.closed_until_ms, until_ms
+            rows = self._open.take_closed(until_ms)
+            # What closes now began after what was closed before, so mostly all of it is sure.
+            blind_until_ms = max(self.blind_until_ms, blind_until_ms)
+            if blind_until_ms > before_ms or self.ends_ms < until_ms or self._open.has_novices:
+                rows = self._without_blind(rows, blind_until_ms)
         stretches = self._take_stretches()
         if rows is None:
             return Advance(NO_ROWS, stretches) if len(stretches) else None
@@ -162,9 +166,8 @@ class TenantWindows:
 
     def _without_blind(self, closed: Rows, blind_until_ms: int) -> Rows:
         """Return the rows that are sure and wanted; the windows of the rest become stretches."""
-        until_ms = max(self.blind_until_ms, blind_until_ms)
         window_ms = closed.rows["window_ms"]
-        is_unsure = (window_ms < until_ms) | (closed.rows["is_partial"] != 0)
+        is_unsure = (window_ms < blind_until_ms) | (closed.rows["is_partial"] != 0)
         is_wanted = window_ms < self.ends_ms
         if is_unsure.any():
             unsure = closed.rows[is_unsure & is_wanted]

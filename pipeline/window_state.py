@@ -14,6 +14,10 @@ LOOKBACK_MS = 300_000
 
 NO_WINDOW = np.int64(-(1 << 62))
 
+# Samples whose slots are found before the first of them is folded: enough to keep memory busy,
+# few enough that their slots are still in the nearest cache then.
+STRIDE = 64
+
 # One element of an array of the types below; inside compiled code its fields are attributes.
 Record = Any
 
@@ -60,19 +64,31 @@ def begin_slot(slot: Record, series_id: np.uint64) -> None:
 
 
 @njit(inline="always")
-def _slot_of(
-    index: NDArray[np.int32], slots: Any, n_slots: int, series_id: np.uint64
-) -> tuple[int, int]:
-    """Return the series' slot, made if it has none, and the number of slots after that."""
+def _find_slots(
+    index: NDArray[np.int32],
+    slots: Any,
+    n_slots: int,
+    series_ids: NDArray[np.uint64],
+    first: int,
+    last: int,
+    found: NDArray[np.int32],
+) -> int:
+    """Find the slots of samples first to last, made for new series; return the number of slots.
+
+    Apart from the fold, because look-ups that wait for nothing but memory run side by side.
+    """
     mask = np.uint64(len(index) - 1)
-    at = series_id & mask
-    while index[at] >= 0:
-        if slots[index[at]].series_id == series_id:
-            return index[at], n_slots
-        at = (at + np.uint64(1)) & mask
-    index[at] = n_slots
-    begin_slot(slots[n_slots], series_id)
-    return n_slots, n_slots + 1
+    for i in range(first, last):
+        series_id = series_ids[i]
+        at = series_id & mask
+        while index[at] >= 0 and slots[index[at]].series_id != series_id:
+            at = (at + np.uint64(1)) & mask
+        if index[at] < 0:
+            index[at] = n_slots
+            begin_slot(slots[n_slots], series_id)
+            n_slots += 1
+        found[i - first] = index[at]
+    return n_slots
 
 
 @njit(inline="always")
@@ -172,25 +188,35 @@ def fold(
 ) -> tuple[int, int, int, int]:
     """Fold samples from the first one on, in order of arrival, into the slots.
 
-    Returns the next sample, n_slots, n_rows and n_stretches; it ends early when the arena of the
-    sketches is full. heads has no rows where sketches are off.
+    Returns the next sample, n_slots, n_rows and n_stretches; it ends early when slots, rows,
+    stretches or the arena of the sketches are full. heads has no rows where sketches are off.
 
     A sample newer than all of its series before goes into its window. Any other, and any in
     a closed window, changes nothing but `newest` and is noted as a stretch of windows to
     compute again: its own, and those of the samples up to 5 minutes later, whose `increase`
     may start from it (of a closed window's later samples nothing is known any more, so all
-    5 minutes). The caller has made room for len(series_ids) more of each.
+    5 minutes).
     """
     has_sketches = len(heads) > 0
+    found = np.empty(STRIDE, dtype=np.int32)
+    # The window of the sample before is mostly the next one's, too; a division takes long.
+    window_ms = int(NO_WINDOW)
     for i in range(first, len(series_ids)):
-        if has_sketches and free[1] == 0:
+        is_full = n_rows == len(rows) or n_stretches == len(stretches)
+        if is_full or (has_sketches and free[1] == 0):
             return i, n_slots, n_rows, n_stretches
-        n_before = n_slots
-        at, n_slots = _slot_of(index, slots, n_slots, series_ids[i])
+        of_stride = (i - first) % STRIDE
+        if of_stride == 0:
+            last = min(i + STRIDE, len(series_ids))
+            if n_slots + STRIDE > len(slots):
+                return i, n_slots, n_rows, n_stretches
+            n_slots = _find_slots(index, slots, n_slots, series_ids, i, last, found)
+        at = found[of_stride]
         slot = slots[at]
         time_ms = times_ms[i]
-        window_ms = floor(time_ms, width_ms)
-        if n_slots != n_before and window_ms < novice_until_ms:
+        if not window_ms <= time_ms < window_ms + width_ms:
+            window_ms = floor(time_ms, width_ms)
+        if slot.newest_ms == NO_WINDOW and window_ms < novice_until_ms:
             slot.state |= NOVICE
         is_stale = value_bits[i] == STALE_MARKER_BITS
         in_order = time_ms > slot.newest_ms
@@ -225,28 +251,54 @@ def fold(
 
 
 @njit(cache=True)
-def close_slots(
+def count_closed(slots: Any, n_slots: int, rows: Any, n_rows: int, closed_until_ms: int) -> int:
+    """Return how many windows, pending or in a slot, start before closed_until_ms."""
+    n = 0
+    for at in range(n_rows):
+        n += rows[at].window_ms < closed_until_ms
+    for at in range(n_slots):
+        n += slots[at].window_ms != NO_WINDOW and slots[at].window_ms < closed_until_ms
+    return n
+
+
+@njit(cache=True)
+def take_closed(
     slots: Any,
     n_slots: int,
-    closed_until_ms: int,
-    novice_until_ms: int,
     rows: Any,
     n_rows: int,
+    closed_until_ms: int,
+    novice_until_ms: int,
     heads: NDArray[np.uint32],
     row_heads: NDArray[np.uint32],
+    closed: Any,
+    closed_heads: NDArray[np.uint32],
 ) -> int:
-    """Move the windows that start before closed_until_ms into rows; return n_rows.
+    """Move the windows that start before closed_until_ms into closed; return the rows left.
 
-    The caller has made room for n_slots more rows.
+    closed has room for as many as `count_closed` says.
     """
+    n_left, n = 0, 0
+    for at in range(n_rows):
+        if rows[at].window_ms < closed_until_ms:
+            closed[n] = rows[at]
+            if len(heads):
+                _move_sketch(row_heads[at], closed_heads[n])
+            n += 1
+        else:
+            if n_left != at:
+                rows[n_left] = rows[at]
+                if len(heads):
+                    _move_sketch(row_heads[at], row_heads[n_left])
+            n_left += 1
     for at in range(n_slots):
         slot = slots[at]
         if slot.window_ms != NO_WINDOW and slot.window_ms < closed_until_ms:
             is_partial = _is_partial(slot, novice_until_ms)
-            move(slot, rows[n_rows])
+            move(slot, closed[n])
             if is_partial:
-                rows[n_rows].is_partial = 1
+                closed[n].is_partial = 1
             if len(heads):
-                _move_sketch(heads[at], row_heads[n_rows])
-            n_rows += 1
-    return n_rows
+                _move_sketch(heads[at], closed_heads[n])
+            n += 1
+    return n_left
