@@ -50,6 +50,22 @@ def test_of_samples_with_one_time_the_last_to_arrive_stays(engine: Engine, tenan
     assert over == [(0.5,), (7.0,)]
 
 
+def test_repeats_within_one_insert_are_one_sample(engine: Engine, tenant: str) -> None:
+    """They all stand in the part until it is merged; the last of each is what is read."""
+    rows = [(series, NOON_MS, float(value)) for value in range(3) for series in range(1, 2001)]
+
+    engine.writer.command("SYSTEM STOP MERGES stored_samples")
+    store_samples(engine, sample_block(tenant, rows))
+
+    stored = "SELECT count() FROM stored_samples WHERE tenant = {tenant:String}"
+    found = engine.writer.query(stored, parameters={"tenant": tenant}).result_rows
+    assert found == [(6000,)], "merged already"
+    counted = "SELECT count(), min(value), max(value) FROM samples"
+    assert read(engine, tenant, counted) == [(2000, 2.0, 2.0)]
+    assert read(engine, tenant, "SELECT value FROM samples WHERE series_id = 7") == [(2.0,)]
+    engine.writer.command("SYSTEM START MERGES stored_samples")
+
+
 def test_a_nan_keeps_its_bits(engine: Engine, tenant: str) -> None:
     """A stale marker is told from other NaNs after storage."""
     block = sample_block(tenant, [(1, NOON_MS, math.nan)])
