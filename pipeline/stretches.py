@@ -52,6 +52,32 @@ def split_every(stretches: NDArray[np.void], period_ms: int, width_ms: int) -> N
     return cut
 
 
+def coarser(
+    stretches: NDArray[np.void], closed_until_ms: NDArray[np.int64], width_ms: int
+) -> NDArray[np.void]:
+    """Return the closed windows of a coarser width that hold one of the stretches', merged.
+
+    closed_until_ms: shape (n,), for each stretch: what ends after it is left out.
+    """
+    first_ms = stretches["first_ms"] // width_ms * width_ms
+    after_ms = stretches["last_ms"] // width_ms * width_ms + width_ms
+    last_ms = np.minimum(after_ms, closed_until_ms // width_ms * width_ms) - width_ms
+    made = stretches_of(stretches["series_id"], first_ms, last_ms)
+    return merge(made[first_ms <= last_ms], width_ms)
+
+
+def covered(
+    stretches: NDArray[np.void], series_ids: NDArray[np.uint64], window_ms: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return whether each window is in one of the stretches, shape (n,).
+
+    stretches: merged. series_ids, window_ms: starts of windows, sorted by both.
+    """
+    found = np.zeros(len(series_ids), dtype=np.bool_)
+    _cover(stretches, np.ascontiguousarray(series_ids), np.ascontiguousarray(window_ms), found)
+    return found
+
+
 @njit(cache=True)
 def _merge(stretches: Any, width_ms: int) -> int:
     """Merge sorted stretches in place; return how many are left, at the beginning."""
@@ -68,3 +94,24 @@ def _merge(stretches: Any, width_ms: int) -> int:
         stretches[n].last_ms = one.last_ms
         n += 1
     return n
+
+
+@njit(cache=True)
+def _cover(
+    stretches: Any,
+    series_ids: NDArray[np.uint64],
+    window_ms: NDArray[np.int64],
+    found: NDArray[np.bool_],
+) -> None:
+    """Walk both sorted sides at once."""
+    at = 0
+    for i in range(len(series_ids)):
+        while at < len(stretches) and (
+            stretches[at].series_id < series_ids[i]
+            or (stretches[at].series_id == series_ids[i] and stretches[at].last_ms < window_ms[i])
+        ):
+            at += 1
+        if at == len(stretches):
+            return
+        one = stretches[at]
+        found[i] = one.series_id == series_ids[i] and one.first_ms <= window_ms[i]

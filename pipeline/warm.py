@@ -13,6 +13,7 @@ from pipeline.remote_write import decode_write_request, labels_of
 from pipeline.routing import split_by_partition
 from pipeline.series_labels import are_plain, lay_out, take
 from pipeline.sketch import quantiles
+from pipeline.stretches import covered, merge, stretches_of
 from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.samples import SampleBlock, decode_samples, encode_samples
 from schemas.series import SeriesBlock
@@ -57,6 +58,8 @@ def _compile_rollups() -> None:
     n = 1000
     ids, times, values = np.zeros(n, np.uint64), np.arange(n), np.exp(np.arange(n) % 200.0)
     rows = coarsen(refold(ids, times, values, 60_000, sketches=True), 300_000)
+    rows.with_empty(ids, times)
+    covered(merge(stretches_of(ids, times, times), 60_000), ids, times)
     levels = np.array([0.5])
     quantiles(rows.sketch_lengths, rows.sketch, values[:1], values[-1:], levels)
 

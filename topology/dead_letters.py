@@ -1,4 +1,4 @@
-"""Publishes records that cannot be read to topic dead-letters."""
+"""Publishes records that cannot be read or stored to topic dead-letters."""
 
 import asyncio
 from typing import NamedTuple
@@ -33,8 +33,13 @@ class DeadLetters:
         self._metrics = context.metrics
         self._log = context.log
 
-    async def send(self, place: Place, payload: bytes, reason: str) -> None:
-        """Publish a record with the reason, however long the broker is away."""
+    async def send(
+        self, place: Place, payload: bytes, reason: str, kind: str = "undecodable"
+    ) -> None:
+        """Publish a record with the reason, however long the broker is away.
+
+        kind: what it is counted under.
+        """
         if len(payload) > MAX_RECORD_BYTES:
             reason = f"{reason} (first {MAX_RECORD_BYTES} of {len(payload)} bytes kept)"
         letter = DeadLetter(self._stage, *place, reason, payload[:MAX_RECORD_BYTES])
@@ -45,5 +50,5 @@ class DeadLetters:
             except KafkaError as error:
                 self._log.warning("dead letter not acknowledged", error=str(error))
                 await asyncio.sleep(_RETRY_S)
-        self._metrics.records_dead_lettered.labels(place.topic.value, "undecodable").inc()
+        self._metrics.records_dead_lettered.labels(place.topic.value, kind).inc()
         self._log.error("record dead-lettered", **place._asdict(), reason=reason)

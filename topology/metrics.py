@@ -35,7 +35,7 @@ class Metrics:
         )
         self.records_dead_lettered = Counter(
             "observai_records_dead_lettered_total",
-            "Records that no stage could read.",
+            "Records that no stage could read, or the store refused.",
             ["topic", "reason"],
             registry=registry,
         )

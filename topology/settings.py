@@ -60,8 +60,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
     sketches: bool = Field(
         default=False,
-        description="whether the default tenant's windows carry quantile sketches; the store does "
-        "not keep them yet",
+        description="whether the default tenant's windows carry quantile sketches: p50, p90, p99",
     )
     fine_windows: bool = Field(
         default=False, description="whether the default tenant has windows of 10 s, too"

@@ -1,4 +1,4 @@
-"""Archives topics samples, series and rollups into the store, and recomputes marked windows."""
+"""Archives topics into the store, and has the work on windows done that their records ask for."""
 
 import asyncio
 import time
@@ -18,17 +18,19 @@ from schemas.topics import Topic
 from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
 from topology.runtime import Context
+from topology.store.applier import Applier
 from topology.store.batch import FLUSH_S, Batch
 from topology.store.lag import report_lag
+from topology.store.pauses import Pauses
 from topology.store.progress import Progress
 from topology.store.rounds import Rounds
 from topology.store.writer import Writer
 from topology.topics import METADATA_AGE_MS
 
-TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS)
+TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS, Topic.RECOMPUTE)
 
-# Windows that a partition of rollups may wait for; with more, it is not read on.
-MAX_PENDING_WINDOWS = 500_000
+# What the lag of a topic is reported as: a long backfill is no lag of live windows.
+_STAGES = {Topic.ROLLUPS: "rollup", Topic.RECOMPUTE: "backfill"}
 
 _POLL_S = 0.5
 _PAUSE_S = 0.05
@@ -57,7 +59,8 @@ class Archive:
         self._dead_letters = dead_letters
         self._clock_s = clock_s
         self._topic_of = {settings.topic(topic): topic for topic in TOPICS}
-        self._progress = Progress(settings.topic(Topic.SAMPLES), settings.topic(Topic.ROLLUPS))
+        self._progress = Progress(settings.topic(Topic.SAMPLES))
+        self._applier = Applier(writer, self._progress, clock_s)
         self._batch = Batch(clock_s())
         self._written: Batch | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -65,14 +68,12 @@ class Archive:
         self._epoch = 0
         self._begun_epoch = -1
         self._is_assigned = False
-        self._held: set[TopicPartition] = set()
-        self._stopped: set[TopicPartition] = set()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
             group_id=f"{settings.topic_prefix}archive",
             # A store that was killed takes its partitions up again at once.
             group_instance_id=f"archive-{settings.slot}",
-            # Partition p of all three topics must meet in one process.
+            # Partition p of all topics must meet in one process.
             partition_assignment_strategy=[RangePartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -82,7 +83,9 @@ class Archive:
             session_timeout_ms=10_000,
             metadata_max_age_ms=METADATA_AGE_MS,
         )
-        self._rounds = Rounds(context, writer, self._progress, self._consumer)
+        self._rounds = Rounds(context, self._applier, self._progress, self._consumer, dead_letters)
+        lanes = {settings.topic(topic) for topic in (Topic.ROLLUPS, Topic.RECOMPUTE)}
+        self._pauses = Pauses(context, self._consumer, self._progress, lanes)
 
     async def run(self) -> None:
         """Archive until the role stops, then write and commit what is gathered."""
@@ -94,7 +97,7 @@ class Archive:
                 if await self._begin_partitions():
                     self._start_write_if_due()
                     await self._read_or_wait()
-                    self._hold_back_rollups()
+                    self._pauses.hold_back()
                     report_lag(self._context.metrics, self._ages())
             await self._drain()
         finally:
@@ -113,11 +116,8 @@ class Archive:
         self._writing = self._written = None
         self._batch = Batch(self._clock_s())
         self._progress.clear()
-        self._held.clear()
-        for place in self._stopped:
-            self._context.health.set(_name(place), None)
-            self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(0)
-        self._stopped.clear()
+        self._applier.clear()
+        self._pauses.clear()
 
     def assigned(self) -> None:
         """Take up the partitions of a new assignment."""
@@ -177,9 +177,11 @@ class Archive:
             self._writing.result()  # Raises what is no failure of the store: a bug.
             self._writing = self._written = None
         now_s = self._clock_s()
-        is_left_over = now_s - self._batch.began_s >= FLUSH_S and (
-            self._progress.committable() or self._progress.ready_marks()
-        )
+        has_work = self._applier.has_work()
+        # Without rows it can go on at once; rows are gathered first, so that inserts stay large.
+        is_left_over = has_work and not self._batch.n_rows
+        if now_s - self._batch.began_s >= FLUSH_S:
+            is_left_over = has_work or bool(self._progress.committable())
         if self._batch.is_due(now_s) or is_left_over:
             self._written, self._batch = self._batch, Batch(now_s)
             self._writing = asyncio.create_task(self._rounds.write(self._written))
@@ -203,10 +205,10 @@ class Archive:
                 await self._take(place, batch)
 
     def _wait_ms(self) -> int:
+        if self._writing is not None or self._applier.has_work():
+            return 20
         if not self._batch.n_rows:
             return int(_POLL_S * 1000)
-        if self._writing is not None:
-            return 20
         due_in_s = self._batch.due_at_s() - self._clock_s()
         return max(0, int(min(due_in_s, _POLL_S) * 1000))
 
@@ -223,17 +225,8 @@ class Archive:
                     return
                 self._batch.pass_over(place, record.offset)
             except UnknownVersion as error:
-                self._stop_partition(place, record.offset, str(error))
+                self._pauses.stop(place, record.offset, str(error))
                 return
-
-    def _stop_partition(self, place: TopicPartition, offset: int, reason: str) -> None:
-        text = f"stands still at offset {offset}: {reason}"
-        self._consumer.seek(place, offset)
-        self._consumer.pause(place)
-        self._stopped.add(place)
-        self._context.health.stand_still(_name(place), text)
-        self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(1)
-        self._context.log.error("partition stopped", partition=_name(place), reason=text)
 
     async def _drain(self) -> None:
         """Write what is gathered, unless the store takes too long: then it is read again."""
@@ -250,23 +243,10 @@ class Archive:
         """Yield stage, partition, and receive time of the oldest record not done, if any."""
         batches = [batch for batch in (self._written, self._batch) if batch is not None]
         for place in self._consumer.assignment():
-            stage = "rollup" if self._topic_of[place.topic] == Topic.ROLLUPS else "archive"
+            stage = _STAGES.get(self._topic_of[place.topic], "archive")
             for batch in batches:
                 yield stage, place.partition, batch.oldest_receive_ms.get(place)
-            yield stage, place.partition, self._progress.oldest_mark_receive_ms(place)
-
-    def _hold_back_rollups(self) -> None:
-        """Pause partitions of rollups that wait for too many windows, resume them afterwards."""
-        for place in self._consumer.assignment():
-            if self._topic_of[place.topic] != Topic.ROLLUPS or place in self._stopped:
-                continue
-            n_windows = self._progress.n_pending_windows(place.partition)
-            if n_windows > MAX_PENDING_WINDOWS and place not in self._held:
-                self._held.add(place)
-                self._consumer.pause(place)
-            elif n_windows < MAX_PENDING_WINDOWS // 2 and place in self._held:
-                self._held.discard(place)
-                self._consumer.resume(place)
+            yield stage, place.partition, self._progress.oldest_task_receive_ms(place)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
@@ -284,7 +264,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
         """Take up the new assignment before reading goes on."""
         del assigned
         self._archive.assigned()
-
-
-def _name(place: TopicPartition) -> str:
-    return f"{place.topic}-{place.partition}"

@@ -1,15 +1,17 @@
 """What the archive gathers between two inserts, and where each partition stands with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from schemas.rollups import RecomputeBlock, RollupBlock, decode_rollups
+from schemas.rollups import CloseBlock, RecomputeBlock, RollupBlock, decode_rollups
 from schemas.samples import SampleBlock, check_storable, decode_samples
 from schemas.series import SeriesBlock, decode_series
 from schemas.topics import Topic
-from topology.store.columns import check_mark, check_rollups, check_series
-from topology.store.recompute import Mark
+from topology.dead_letters import Place
+from topology.store.checks import check_close, check_mark, check_rollups, check_series
+from topology.store.tasks import Task
 
 # At least this many rows an insert; FEWER_ROWS when they have waited for SOON_S, and less only
 # when they have waited for FLUSH_S.
@@ -23,15 +25,22 @@ MAX_ROWS = 500_000
 MAX_BYTES = 32 << 20
 
 
+_Rows = SampleBlock | SeriesBlock | RollupBlock
+
+
 @dataclass(slots=True)
 class Batch:
-    """Decoded records of all three topics in the order read; began_s by the caller's clock."""
+    """Decoded records of all topics in the order read; began_s by the caller's clock.
+
+    places: of each block of a topic, where its record stands.
+    """
 
     began_s: float
     samples: list[SampleBlock] = field(default_factory=list)
     series: list[SeriesBlock] = field(default_factory=list)
     rollups: list[RollupBlock] = field(default_factory=list)
-    marks: list[tuple[int, Mark]] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    places: dict[Topic, list[Place]] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     oldest_receive_ms: dict[TopicPartition, int] = field(default_factory=dict)
     n_rows: int = 0
@@ -41,15 +50,27 @@ class Batch:
         """Add a record. Raises InvalidRecord or UnknownVersion, and then holds nothing of it."""
         match topic:
             case Topic.SAMPLES:
-                self._add_samples(place, payload)
+                blocks = self._read_samples(payload)
             case Topic.SERIES:
-                self._add_series(place, payload)
-            case Topic.ROLLUPS:
-                self._add_rollups(place, offset, payload)
+                blocks = self._read_series(payload)
+            case Topic.ROLLUPS | Topic.RECOMPUTE:
+                blocks = self._read_rollups(topic, place, offset, payload)
             case _:
                 raise ValueError(f"topic {topic} is not archived")
+        at = Place(topic, place.partition, offset)
+        self.places.setdefault(topic, []).extend([at] * len(blocks))
+        self._count(place, blocks)
         self.n_bytes += len(payload)
         self.pass_over(place, offset)
+
+    def blocks(self, topic: Topic) -> Sequence[_Rows]:
+        """Return the rows of a topic."""
+        found: dict[Topic, Sequence[_Rows]] = {
+            Topic.SAMPLES: self.samples,
+            Topic.SERIES: self.series,
+            Topic.ROLLUPS: self.rollups,
+        }
+        return found[topic]
 
     def pass_over(self, place: TopicPartition, offset: int) -> None:
         """Count a record as done with, once all before it are."""
@@ -61,7 +82,7 @@ class Batch:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it holds enough, or has held something for long enough."""
-        if self.n_rows or self.marks:
+        if self.n_rows or self.tasks:
             return self.n_rows >= FLUSH_ROWS or now_s >= self.due_at_s()
         return bool(self.next_offsets) and now_s - self.began_s >= FLUSH_EMPTY_S
 
@@ -69,37 +90,41 @@ class Batch:
         """Whether no more may be added before it is stored."""
         return self.n_rows >= MAX_ROWS or self.n_bytes >= MAX_BYTES
 
-    def _add_samples(self, place: TopicPartition, payload: bytes) -> None:
+    def _read_samples(self, payload: bytes) -> Sequence[_Rows]:
         blocks = [block for block in decode_samples(payload) if len(block)]
         for block in blocks:
             check_storable(block)
         self.samples += blocks
-        self._count(place, blocks)
+        return blocks
 
-    def _add_series(self, place: TopicPartition, payload: bytes) -> None:
+    def _read_series(self, payload: bytes) -> Sequence[_Rows]:
         blocks = [block for block in decode_series(payload) if len(block)]
         for block in blocks:
             check_series(block)
         self.series += blocks
-        self._count(place, blocks)
+        return blocks
 
-    def _add_rollups(self, place: TopicPartition, offset: int, payload: bytes) -> None:
-        blocks = decode_rollups(payload)
-        rows = [block for block in blocks if isinstance(block, RollupBlock) and len(block)]
-        for block in rows:
-            check_rollups(block)
-        marks = [block for block in blocks if isinstance(block, RecomputeBlock) and len(block)]
-        for mark in marks:
-            check_mark(mark, place.partition)
+    def _read_rollups(
+        self, lane: Topic, place: TopicPartition, offset: int, payload: bytes
+    ) -> Sequence[_Rows]:
+        rows: list[RollupBlock] = []
+        tasks: list[Task] = []
+        for block in decode_rollups(payload):
+            match block:
+                case RollupBlock():
+                    check_rollups(block)
+                    rows += [block] if len(block) else []
+                case RecomputeBlock():
+                    check_mark(block, place.partition)
+                    tasks += [Task(lane, place, offset, block)] if len(block) else []
+                case CloseBlock():
+                    check_close(block)
+                    tasks.append(Task(lane, place, offset, block))
         self.rollups += rows
-        self.marks += [(place.partition, Mark(offset, mark)) for mark in marks]
-        self._count(place, rows)
+        self.tasks += tasks
+        return rows
 
-    def _count(
-        self,
-        place: TopicPartition,
-        blocks: list[SampleBlock] | list[SeriesBlock] | list[RollupBlock],
-    ) -> None:
+    def _count(self, place: TopicPartition, blocks: Sequence[_Rows]) -> None:
         for block in blocks:
             self.n_rows += len(block)
             before = self.oldest_receive_ms.get(place, block.receive_ms)

@@ -10,21 +10,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.ordering import order_by_series
-from schemas.errors import InvalidRecord
-from schemas.rollups import RecomputeBlock, RollupBlock
+from schemas.rollups import RollupBlock
 from schemas.samples import SampleBlock
-from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
-from schemas.times import LAST_MS, check_times
+from schemas.series import METRIC_LABEL, SeriesBlock
 
 _DAY_MS = 86_400_000
 _MS = pa.timestamp("ms", tz="UTC")
-_S = pa.timestamp("s", tz="UTC")
+SECONDS = pa.timestamp("s", tz="UTC")
 
 # An insert that touches more parts than this is refused by the engine; each part is a
 # retention and a day.
 MAX_PARTS = 100
 
-_SUMMARIES = ("sum", "min", "max", "first", "last", "increase")
+SUMMARIES = ("sum", "min", "max", "first", "last", "increase")
 
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -40,41 +38,6 @@ class _Block(Protocol):
     def retention_days(self) -> int: ...
 
     def __len__(self) -> int: ...
-
-
-def check_rollups(block: RollupBlock) -> None:
-    """Raise InvalidRecord for windows that the store cannot hold."""
-    check_times(block.window_starts_ms)
-    if (block.window_starts_ms % 1000).any():
-        raise InvalidRecord("a window starts within a second")
-
-
-def check_mark(mark: RecomputeBlock, partition: int) -> None:
-    """Raise InvalidRecord for windows that cannot be, or of another partition's samples."""
-    check_times(mark.first_ms)
-    check_times(mark.last_ms)
-    lengths_ms = mark.last_ms - mark.first_ms
-    if (lengths_ms < 0).any() or (lengths_ms >= _DAY_MS).any():
-        raise InvalidRecord("a stretch of windows ends before it begins, or is over a day long")
-    if not 0 < mark.width_s <= _DAY_MS // 1000:
-        raise InvalidRecord(f"windows of {mark.width_s} s")
-    width_ms = mark.width_s * 1000
-    if (mark.first_ms % width_ms).any() or (mark.last_ms % width_ms).any():
-        raise InvalidRecord(f"a window of {mark.width_s} s starts between two of them")
-    if mark.samples_partition != partition:
-        raise InvalidRecord(f"marks of partition {mark.samples_partition} on {partition}")
-
-
-def check_series(block: SeriesBlock) -> None:
-    """Raise InvalidRecord unless each series has one name and a known type."""
-    if not 0 <= block.receive_ms <= LAST_MS:
-        raise InvalidRecord(f"receive time {block.receive_ms} ms is outside 1970..2106")
-    if len(block) and block.types.max() > max(MetricType):
-        raise InvalidRecord(f"metric type {block.types.max()}: the last known is {max(MetricType)}")
-    _, _, is_metric = _labels(block)
-    owners = np.repeat(np.arange(len(block)), block.label_counts)[is_metric]
-    if not np.array_equal(owners, np.arange(len(block))):
-        raise InvalidRecord(f"a series has no {METRIC_LABEL}, or several")
 
 
 def samples_table(blocks: Sequence[SampleBlock]) -> pa.Table:
@@ -104,14 +67,25 @@ def rollups_table(blocks: Sequence[RollupBlock]) -> pa.Table:
         "tenant": _tenants(blocks),
         "width_s": _repeat(blocks, [block.width_s for block in blocks], np.uint32),
         "series_id": np.concatenate([block.series_ids for block in blocks]),
-        "window_start": pa.array(starts // 1000, type=_S),
+        "window_start": pa.array(starts // 1000, type=SECONDS),
         "count": np.concatenate([block.counts for block in blocks]).astype(np.uint64),
     }
-    for name in _SUMMARIES:
+    for name in SUMMARIES:
         columns[name] = np.concatenate([getattr(block, f"{name}s") for block in blocks])
+    columns["sketch"] = sketch_column(
+        np.concatenate([block.sketch_lengths for block in blocks]),
+        np.concatenate([block.sketch for block in blocks]),
+    )
     columns["version"] = np.zeros(len(starts), dtype=np.uint64)
     columns["retention_days"] = _retentions(blocks)
     return pa.table(columns)
+
+
+def sketch_column(lengths: NDArray[np.uint32], sketch: NDArray[np.uint32]) -> pa.ListArray:
+    """Return sketches that stand one after the other as a column of lists."""
+    bounds = np.zeros(len(lengths) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=bounds[1:])
+    return pa.ListArray.from_arrays(bounds, sketch)
 
 
 def series_table(blocks: Sequence[SeriesBlock]) -> pa.Table:
@@ -177,7 +151,7 @@ def _tenants(blocks: Sequence[_Block]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(_repeat(blocks, of_block, np.int32), list(codes))
 
 
-def _labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.StringArray, NDArray[np.bool_]]:
+def labels_of(block: SeriesBlock) -> tuple[pa.StringArray, pa.StringArray, NDArray[np.bool_]]:
     """Return names and values of all labels of the block, and which of them are the metric's."""
     bounds = np.zeros(len(block.lengths) + 1, dtype=np.int32)
     np.cumsum(block.lengths, out=bounds[1:])
@@ -194,7 +168,7 @@ def _every_second(words: pa.StringArray, first: int) -> pa.Array:
 
 
 def _metrics_and_labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.MapArray]:
-    names, values, is_metric = _labels(block)
+    names, values, is_metric = labels_of(block)
     others = pa.array(~is_metric)
     bounds = np.zeros(len(block) + 1, dtype=np.int32)
     # Each series has exactly one metric among its labels: see check_series.

@@ -1,18 +1,18 @@
-"""Up to where each partition is stored, and which offsets may be committed."""
+"""Up to where each partition is stored, what is still to be done, and what may be committed."""
 
 from aiokafka import TopicPartition
 
+from schemas.topics import Topic
 from topology.store.batch import Batch
-from topology.store.recompute import Mark, Marks
+from topology.store.tasks import Task, Tasks
 
 
 class Progress:
     """Offsets of the partitions that this process owns; forgotten at every rebalance."""
 
-    def __init__(self, samples_topic: str, rollups_topic: str) -> None:
+    def __init__(self, samples_topic: str) -> None:
         self._samples_topic = samples_topic
-        self._rollups_topic = rollups_topic
-        self._marks = Marks()
+        self._tasks = Tasks()
         self._done_next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._stored_samples_next: dict[int, int] = {}
@@ -30,24 +30,22 @@ class Progress:
         for place, offset in batch.next_offsets.items():
             if place.topic == self._samples_topic:
                 self._stored_samples_next[place.partition] = offset
-        for partition, mark in batch.marks:
-            self._marks.add(partition, mark)
+        for task in batch.tasks:
+            self._tasks.add(task)
 
-    def ready_marks(self) -> list[tuple[int, Mark]]:
-        """Return marked windows whose samples are stored."""
-        return self._marks.ready(self._stored_samples_next)
+    def ready(self, lane: Topic) -> list[Task]:
+        """Return what can be done next in a lane, see Tasks."""
+        return self._tasks.ready(lane, self._stored_samples_next)
 
-    def recomputed(self, marks: list[tuple[int, Mark]]) -> None:
-        """Take note that marks are done."""
-        self._marks.done(marks)
+    def done(self, tasks: list[Task]) -> None:
+        """Take note that tasks are done."""
+        self._tasks.done(tasks)
 
     def committable(self) -> dict[TopicPartition, int]:
-        """Return offsets to commit: never past a mark that is not done."""
+        """Return offsets to commit: never past a task that is not done."""
         offsets = {}
         for place, done_next in self._done_next.items():
-            offset = done_next
-            if place.topic == self._rollups_topic:
-                offset = min(offset, self._marks.first_offset(place.partition, default=offset))
+            offset = min(done_next, self._tasks.first_offset(place, default=done_next))
             if self._committed.get(place, -1) < offset:
                 offsets[place] = offset
         return offsets
@@ -56,19 +54,17 @@ class Progress:
         """Take note of committed offsets."""
         self._committed.update(offsets)
 
-    def n_pending_windows(self, partition: int) -> int:
-        """Return how many windows of the partition wait for samples."""
-        return self._marks.n_windows(partition)
+    def n_pending_windows(self, place: TopicPartition) -> int:
+        """Return how many windows of the partition wait to be computed again."""
+        return self._tasks.n_windows(place)
 
-    def oldest_mark_receive_ms(self, place: TopicPartition) -> int | None:
-        """Return the receive time of the oldest mark of a rollups partition, None without."""
-        if place.topic != self._rollups_topic:
-            return None
-        return self._marks.oldest_receive_ms(place.partition)
+    def oldest_task_receive_ms(self, place: TopicPartition) -> int | None:
+        """Return the receive time of the partition's oldest task, None without."""
+        return self._tasks.oldest_receive_ms(place)
 
     def clear(self) -> None:
         """Forget all: whoever owns the partitions next begins at their committed offsets."""
-        self._marks.clear()
+        self._tasks.clear()
         self._done_next.clear()
         self._committed.clear()
         self._stored_samples_next.clear()

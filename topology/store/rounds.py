@@ -1,46 +1,46 @@
-"""One round of the archive: insert a batch, recompute what became ready, commit."""
+"""Rounds of the archive: a batch applied in a thread, refused rows sent away, a commit."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from topology.dead_letters import DeadLetters
 from topology.runtime import Context
+from topology.store.applier import Applier
 from topology.store.batch import Batch
 from topology.store.progress import Progress
-from topology.store.writer import Writer
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
 
 
 class Rounds:
-    """Writes batches one after the other in a thread of its own.
-
-    In this order: 1. insert all rows; 2. recompute the windows whose samples are now stored;
-    3. commit.
-    """
+    """Applies batches one after the other, each step in a thread of its own until it succeeds."""
 
     def __init__(
-        self, context: Context, writer: Writer, progress: Progress, consumer: AIOKafkaConsumer
+        self,
+        context: Context,
+        applier: Applier,
+        progress: Progress,
+        consumer: AIOKafkaConsumer,
+        dead_letters: DeadLetters,
     ) -> None:
         self._context = context
-        self._writer = writer
+        self._applier = applier
         self._progress = progress
         self._consumer = consumer
+        self._dead_letters = dead_letters
         self._thread = ThreadPoolExecutor(1, "archive")
 
     async def write(self, batch: Batch) -> None:
-        """Write a batch; a store that is away is tried again for ever."""
-        await self._until_done(partial(self._writer.insert, batch))
-        self._progress.stored(batch)
-        if ready := self._progress.ready_marks():
-            blocks = [mark.block for _, mark in ready]
-            await self._until_done(partial(self._writer.recompute, blocks))
-            self._progress.recomputed(ready)
+        """Apply a batch and commit; a store that is away is tried again for ever."""
+        for step in self._applier.steps(batch):
+            await self._until_done(step)
+            for place, payload, reason in self._applier.take_refused():
+                await self._dead_letters.send(place, payload, reason, kind="refused")
         await self._commit()
 
     def close(self) -> None:

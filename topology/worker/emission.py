@@ -17,8 +17,7 @@ from pipeline.windows import Closed
 from schemas.rollups import Block, CloseBlock, RecomputeBlock, RollupBlock, encode_rollups
 from schemas.topics import ALL_SERIES, Topic, series_range
 
-# Becomes Topic.RECOMPUTE with the store that reads it.
-BACKFILL_LANE = Topic.ROLLUPS
+BACKFILL_LANE = Topic.RECOMPUTE
 LANES = (Topic.ROLLUPS, Topic.RECOMPUTE)
 
 _BYTES_PER_RECORD = 700_000

@@ -1,11 +1,11 @@
 """One embedded engine for the session: a process can open one path only. Tests differ by tenant."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from ops import migrate
+from tests.topology.store.rows import new_tenant
 from topology.store.client import Engine, Limits
 
 
@@ -23,4 +23,4 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture
 def tenant() -> str:
     """Name of a tenant of the test's own."""
-    return f"tenant-{uuid.uuid4().hex[:12]}"
+    return new_tenant()

@@ -1,5 +1,6 @@
 """Rows for tests of the store: written by the archive's own tables, read by an analyst's handle."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ from topology.store.columns import samples_table, series_table
 
 RETENTION_DAYS = 3650
 NOON_MS = 1_800_000_000_000  # A whole hour, on a day of its own.
+
+
+def new_tenant() -> str:
+    """Return the name of a tenant of its own."""
+    return f"tenant-{uuid.uuid4().hex[:12]}"
 
 
 def sample_block(

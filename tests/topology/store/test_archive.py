@@ -28,6 +28,7 @@ from topology.settings import Settings
 from topology.store.archive import Archive
 from topology.store.batch import Batch
 from topology.store.client import Engine
+from topology.store.refused import Refused
 from topology.store.writer import Writer
 from topology.topics import ensure_topics
 
@@ -204,12 +205,12 @@ async def test_a_store_that_is_away_is_tried_again(bench: Bench) -> None:
     class AwayAtFirst(Writer):
         n_failures = 0
 
-        def insert(self, batch: Batch) -> None:
+        def insert(self, batch: Batch) -> list[Refused]:
             if batch.samples and self.n_failures < 2:
                 self.n_failures += 1
                 reasons.append(dict(context.health.reasons()))
                 raise OperationalError("connection refused")
-            super().insert(batch)
+            return super().insert(batch)
 
     reasons: list[dict[str, str]] = []
     writer = AwayAtFirst(bench.engine, Metrics(), now_ms)

@@ -7,13 +7,8 @@ from schemas.errors import InvalidRecord
 from schemas.samples import check_storable
 from schemas.series import Announcement, series_block
 from tests.topology.store.rows import NOON_MS, sample_block
-from topology.store.columns import (
-    MAX_PARTS,
-    check_series,
-    samples_table,
-    series_table,
-    split_by_parts,
-)
+from topology.store.checks import check_series
+from topology.store.columns import MAX_PARTS, samples_table, series_table, split_by_parts
 
 DAY_MS = 86_400_000
 

@@ -1,7 +1,6 @@
-"""Windows computed by SQL equal the plain reference, whatever the samples are."""
+"""Windows computed from stored samples equal the plain reference, whatever the samples are."""
 
 import math
-import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +11,18 @@ from hypothesis import strategies as st
 from schemas.rollups import RecomputeBlock
 from schemas.samples import STALE_MARKER_BITS
 from tests.reference import RollupRow, rollup_reference
-from tests.topology.store.rows import NOON_MS, RETENTION_DAYS, read, sample_block, store_samples
+from tests.topology.store.rows import (
+    NOON_MS,
+    RETENTION_DAYS,
+    new_tenant,
+    read,
+    sample_block,
+    store_samples,
+)
+from topology.metrics import Metrics
 from topology.store.client import Engine
-from topology.store.recompute import Mark, Marks, recompute
+from topology.store.stretch_parts import parts_of
+from topology.store.writer import Writer
 
 STALE = float(np.array([STALE_MARKER_BITS]).view(np.float64)[0])
 
@@ -45,6 +53,12 @@ def _mark(tenant: str, width_s: int, windows: list[tuple[int, int]]) -> Recomput
     )
 
 
+def _recompute(engine: Engine, marks: list[RecomputeBlock], version: int) -> None:
+    writer = Writer(engine, Metrics(), lambda: version)
+    for part in parts_of(marks):
+        writer.recompute(part)
+
+
 def _rollups(engine: Engine, tenant: str, width_s: int) -> dict[tuple[int, int], RollupRow]:
     rows = read(
         engine,
@@ -62,7 +76,7 @@ def test_recomputed_windows_equal_the_reference(
     engine: Engine, width_s: int, samples: list[tuple[int, int, float]]
 ) -> None:
     """Late, repeated, stale and NaN samples, several series and windows in one statement."""
-    tenant = f"tenant-{uuid.uuid4().hex[:12]}"
+    tenant = new_tenant()
     store_samples(engine, sample_block(tenant, samples))
     width_ms = width_s * 1000
     expected = {
@@ -77,7 +91,7 @@ def test_recomputed_windows_equal_the_reference(
     }
 
     windows = [(key, time_ms // width_ms * width_ms) for key, time_ms, _ in samples]
-    recompute(engine.writer, [_mark(tenant, width_s, windows)], version=1)
+    _recompute(engine, [_mark(tenant, width_s, windows)], version=1)
 
     found = _rollups(engine, tenant, width_s)
     assert found.keys() == expected.keys()
@@ -94,7 +108,7 @@ def test_increase_counts_from_the_sample_before_the_window(engine: Engine, tenan
     rows = [(1, NOON_MS - 300_000, 10.0), (1, NOON_MS, 14.0), (1, NOON_MS + 30_000, 3.0)]
     store_samples(engine, sample_block(tenant, rows))
 
-    recompute(engine.writer, [_mark(tenant, 60, [(1, NOON_MS)])], version=1)
+    _recompute(engine, [_mark(tenant, 60, [(1, NOON_MS)])], version=1)
 
     assert _rollups(engine, tenant, 60) == {(1, NOON_MS): (2, 17.0, 3.0, 14.0, 14.0, 3.0, 7.0)}
 
@@ -105,10 +119,10 @@ def test_a_later_version_replaces_and_an_empty_window_has_no_row(
     """Only marked windows with samples are written; a second mark sees what came since."""
     store_samples(engine, sample_block(tenant, [(1, NOON_MS, 1.0)]))
     mark = _mark(tenant, 60, [(1, NOON_MS), (1, NOON_MS + 60_000), (2, NOON_MS)])
-    recompute(engine.writer, [mark], version=1)
+    _recompute(engine, [mark], version=1)
     store_samples(engine, sample_block(tenant, [(1, NOON_MS + 1, 2.0)]))
 
-    recompute(engine.writer, [mark, mark], version=2)
+    _recompute(engine, [mark, mark], version=2)
 
     assert _rollups(engine, tenant, 60) == {(1, NOON_MS): (2, 3.0, 1.0, 2.0, 1.0, 2.0, 1.0)}
 
@@ -117,11 +131,11 @@ def test_a_window_that_lost_its_only_sample_is_no_longer_shown(engine: Engine, t
     """A stale marker with the same time takes the sample's place; a window never seen stays so."""
     store_samples(engine, sample_block(tenant, [(1, NOON_MS, 1.0)]))
     mark = _mark(tenant, 60, [(1, NOON_MS), (1, NOON_MS + 60_000)])
-    recompute(engine.writer, [mark], version=1)
+    _recompute(engine, [mark], version=1)
     assert len(_rollups(engine, tenant, 60)) == 1
     store_samples(engine, sample_block(tenant, [(1, NOON_MS, STALE)]))
 
-    recompute(engine.writer, [mark], version=2)
+    _recompute(engine, [mark], version=2)
 
     assert _rollups(engine, tenant, 60) == {}
     stored = engine.writer.query(
@@ -135,12 +149,12 @@ def test_a_changed_retention_doubles_nothing(engine: Engine, tenant: str) -> Non
     """The rows stand in two partitions then; a key is still one row."""
     rows = [(1, NOON_MS, 1.0), (1, NOON_MS + 10_000, 2.0)]
     store_samples(engine, sample_block(tenant, rows))
-    recompute(engine.writer, [_mark(tenant, 60, [(1, NOON_MS)])], version=1)
+    _recompute(engine, [_mark(tenant, 60, [(1, NOON_MS)])], version=1)
     rows = [(1, NOON_MS + 10_000, 2.0), (1, NOON_MS + 20_000, 3.0)]
     store_samples(engine, sample_block(tenant, rows, retention_days=RETENTION_DAYS + 1))
 
     mark = replace(_mark(tenant, 60, [(1, NOON_MS)]), retention_days=RETENTION_DAYS + 1)
-    recompute(engine.writer, [mark], version=2)
+    _recompute(engine, [mark], version=2)
 
     assert read(engine, tenant, "SELECT count() FROM samples") == [(3,)]
     assert _rollups(engine, tenant, 60) == {(1, NOON_MS): (3, 6.0, 1.0, 3.0, 1.0, 3.0, 2.0)}
@@ -154,24 +168,7 @@ def test_tenants_with_one_series_id_are_kept_apart(engine: Engine, tenant: str) 
     store_samples(engine, sample_block(other, [(1, NOON_MS, 5.0)]))
 
     marks = [_mark(name, 60, [(1, NOON_MS)]) for name in (tenant, other)]
-    recompute(engine.writer, marks, version=1)
+    _recompute(engine, marks, version=1)
 
     assert _rollups(engine, tenant, 60)[1, NOON_MS][1] == 1.0
     assert _rollups(engine, other, 60)[1, NOON_MS][1] == 5.0
-
-
-def test_marks_wait_for_their_samples_and_hold_the_commit() -> None:
-    """A mark is ready when its samples record is stored; those after an unready one wait."""
-    first, second = _mark("a", 60, [(1, NOON_MS)]), _mark("a", 60, [(2, NOON_MS)])
-    marks = Marks()
-    marks.add(3, Mark(10, replace(first, samples_partition=3, samples_offset=50)))
-    marks.add(3, Mark(12, second))
-
-    early = marks.ready({3: 50})
-    ready = marks.ready({3: 51, 0: 1})
-    marks.done(ready[:1])
-
-    assert early == []
-    assert [mark.offset for _, mark in ready] == [10, 12]
-    assert marks.first_offset(3, default=99) == 12
-    assert marks.first_offset(2, default=99) == 99

@@ -25,7 +25,7 @@ COLUMNS = {
     "rollups": [
         *(("width_s", "UInt32"), ("window_start", "DateTime('UTC')"), ("series_id", "UInt64")),
         *(("metric", "String"), ("labels", _MAP), ("count", "UInt64")),
-        *(*_FLOATS, *_PERCENTILES),
+        *(*_FLOATS, *_PERCENTILES, ("sketch", "Array(UInt32)")),
     ],
 }
 

@@ -1,0 +1,67 @@
+"""Partitions that are not read on: for a while, or until the build is upgraded."""
+
+from collections.abc import Collection
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from topology.runtime import Context
+from topology.store.progress import Progress
+
+# Windows that a partition may wait for; with more, it is not read on. Kafka is the queue beyond.
+MAX_PENDING_WINDOWS = 500_000
+
+
+class Pauses:
+    """Pauses partitions of the consumer; forgotten at every rebalance, as the consumer does.
+
+    lanes: full names of the topics whose windows may pile up.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        consumer: AIOKafkaConsumer,
+        progress: Progress,
+        lanes: Collection[str],
+    ) -> None:
+        self._context = context
+        self._consumer = consumer
+        self._progress = progress
+        self._lanes = lanes
+        self._held: set[TopicPartition] = set()
+        self._stopped: set[TopicPartition] = set()
+
+    def stop(self, place: TopicPartition, offset: int, reason: str) -> None:
+        """Let a partition stand before a record of an unknown version, and say so."""
+        text = f"stands still at offset {offset}: {reason}"
+        self._consumer.seek(place, offset)
+        self._consumer.pause(place)
+        self._stopped.add(place)
+        self._context.health.stand_still(_name(place), text)
+        self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(1)
+        self._context.log.error("partition stopped", partition=_name(place), reason=text)
+
+    def hold_back(self) -> None:
+        """Pause partitions that wait for too many windows, resume them afterwards."""
+        for place in self._consumer.assignment():
+            if place.topic not in self._lanes or place in self._stopped:
+                continue
+            n_windows = self._progress.n_pending_windows(place)
+            if n_windows > MAX_PENDING_WINDOWS and place not in self._held:
+                self._held.add(place)
+                self._consumer.pause(place)
+            elif n_windows < MAX_PENDING_WINDOWS // 2 and place in self._held:
+                self._held.discard(place)
+                self._consumer.resume(place)
+
+    def clear(self) -> None:
+        """Forget all: the partitions begin again at their committed offsets."""
+        self._held.clear()
+        for place in self._stopped:
+            self._context.health.set(_name(place), None)
+            self._context.metrics.partition_stopped.labels(place.topic, place.partition).set(0)
+        self._stopped.clear()
+
+
+def _name(place: TopicPartition) -> str:
+    return f"{place.topic}-{place.partition}"
