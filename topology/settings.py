@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         description="name of this process among those of its role, the same after a restart",
     )
     checkpoint_s: int = Field(10, ge=1, le=600, description="seconds between two checkpoints")
+    min_free_bytes: int = Field(
+        512 * MIB,
+        ge=0,
+        description="with less free on its disk the embedded store pauses; with less than half, "
+        "edges of an embedded broker answer 503",
+    )
     max_future_s: int = Field(600, ge=0, description="a sample further ahead is refused")
     max_labels: int = Field(64, ge=1, le=1000, description="labels of a series, its name included")
     max_label_bytes: int = Field(

@@ -4,7 +4,7 @@ import asyncio
 import collections
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -12,6 +12,8 @@ from ops.supervise.child import Child, Spec
 
 MAX_DEATHS, DEATHS_WITHIN_S = 5, 60.0
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.25, 8.0
+# Of deaths that do not count: such as of a full disk, which passes when someone makes room.
+EXCUSED_BACKOFF_S = 4.0
 _POLL_S = 0.05
 
 
@@ -23,10 +25,12 @@ class Supervisor:
     """Keeps one process per Spec alive until stop().
 
     `failed` is set, with `reason`, when a child died MAX_DEATHS times within DEATHS_WITHIN_S.
+    excuse: why deaths now are no reason to give up, if they are none: they do not count.
     """
 
-    def __init__(self, inherited: int) -> None:
+    def __init__(self, inherited: int, excuse: Callable[[], str | None] = lambda: None) -> None:
         self._inherited = inherited
+        self._excuse = excuse
         self._children: dict[str, Child] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -80,14 +84,20 @@ class Supervisor:
         while True:
             child = self._children[spec.name]
             code = await child.wait()
-            now_s = time.monotonic()
-            deaths_s.append(now_s)
-            recent = [death_s for death_s in deaths_s if now_s - death_s <= DEATHS_WITHIN_S]
-            if len(recent) >= MAX_DEATHS:
-                self._fail(child, code)
-                return
-            backoff_s = min(FIRST_BACKOFF_S * 2 ** (len(recent) - 1), MAX_BACKOFF_S)
-            self._log.warning("child died", child=spec.name, code=code, restart_in_s=backoff_s)
+            if (excuse := self._excuse()) is not None:
+                deaths_s.clear()
+                backoff_s = EXCUSED_BACKOFF_S
+            else:
+                now_s = time.monotonic()
+                deaths_s.append(now_s)
+                recent = [death_s for death_s in deaths_s if now_s - death_s <= DEATHS_WITHIN_S]
+                if len(recent) >= MAX_DEATHS:
+                    self._fail(child, code)
+                    return
+                backoff_s = min(FIRST_BACKOFF_S * 2 ** (len(recent) - 1), MAX_BACKOFF_S)
+            self._log.warning(
+                "child died", child=spec.name, code=code, restart_in_s=backoff_s, because=excuse
+            )
             await asyncio.sleep(backoff_s)
             self._children[spec.name] = await Child.start(spec, self._inherited)
             self._log.info("child restarted", child=spec.name, pid=self.pids()[spec.name])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import signal
 import sys
 import time
@@ -19,13 +18,12 @@ from ops.supervise import data_lock
 from ops.supervise.child import Spec, role_command, role_environment
 from ops.supervise.instances import Instance, instances, urls
 from ops.supervise.supervisor import StartError, Supervisor
+from topology.disk import Disk
 from topology.logs import configure_logs
 from topology.settings import Settings
 from topology.topics import ensure_topics
 
 START_DEADLINE_S = 60.0
-# With less, Kafka and the store fail sooner or later, and not in these words.
-LOW_DISK_BYTES = 200 << 20
 # Four groups in ten seconds at most; one that is done early leaves its time to the next.
 STOP_ORDER = (("edge",), ("worker",), ("store", "notifier"), ("kafka",))
 STOP_STAGE_S = 2.3
@@ -48,7 +46,8 @@ def run_up(settings: Settings) -> int:
 
 
 async def _run(settings: Settings, lock_descriptor: int) -> int:
-    supervisor = Supervisor(lock_descriptor)
+    disk = Disk(settings.data_dir.absolute(), settings.min_free_bytes)
+    supervisor = Supervisor(lock_descriptor, excuse=disk.shortage)
     stop = _stop_on_signals(supervisor)
     log = structlog.get_logger("up")
     start = asyncio.create_task(_start(settings, supervisor))
@@ -58,12 +57,9 @@ async def _run(settings: Settings, lock_descriptor: int) -> int:
         if start.done() and start.exception() is None:
             await asyncio.wait(waits - {start}, return_when=asyncio.FIRST_COMPLETED)
         code = _exit_code(log, start, supervisor)
-        if code and (free := shutil.disk_usage(settings.data_dir).free) < LOW_DISK_BYTES:
-            folder = settings.data_dir.absolute()
-            log.error("disk full", folder=str(folder), free_bytes=free)
-            print(
-                f"observai up: the disk of {folder} is full: {free >> 20} MB free", file=sys.stderr
-            )
+        if code and (shortage := disk.shortage()) is not None:
+            log.error("disk nearly full", reason=shortage)
+            print(f"observai up: {shortage}", file=sys.stderr)
         return code
     finally:
         for wait in waits:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from pipeline.errors import MalformedBody
 from topology.clock import now_ms
+from topology.disk import Disk
 from topology.edge.intake import BodyTooLarge, Decoder, Intake, summarize
 from topology.edge.publisher import Publisher, Unavailable
 from topology.http import Refused, authorize, measured_route
@@ -25,16 +26,25 @@ _REMOTE_WRITE_2 = "io.prometheus.write.v2"
 
 
 class Edge:
-    """HTTP handlers of the edge."""
+    """HTTP handlers of the edge.
+
+    disk: that of the broker, where it is this machine's: a full one would end the broker.
+    """
 
     def __init__(
-        self, context: Context, ring: KeyRing, decoder: Decoder, publisher: Publisher
+        self,
+        context: Context,
+        ring: KeyRing,
+        decoder: Decoder,
+        publisher: Publisher,
+        disk: Disk | None = None,
     ) -> None:
         self._context = context
         self._settings = context.settings
         self._ring = ring
         self._decoder = decoder
         self._publisher = publisher
+        self._disk = disk
         self._in_flight_bytes = 0
 
     def routes(self) -> list[Route]:
@@ -54,6 +64,8 @@ class Edge:
 
         async def answer(request: Request) -> Response:
             tenant = authorize(self._ring, request, scope).tenant
+            if scope == "write":
+                self._check_disk()
             try:
                 return await handle(request, tenant)
             except MalformedBody as error:
@@ -64,6 +76,11 @@ class Edge:
                 raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
 
         return measured_route(path, [method], answer, self._context.metrics)
+
+    def _check_disk(self) -> None:
+        """Raise Refused while the broker's disk is nearly full; a look costs a microsecond."""
+        if self._disk is not None and (shortage := self._disk.shortage()) is not None:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, shortage)
 
     async def _status(self, _: Request, tenant: Tenant) -> Response:
         return JSONResponse({"status": "ok", "tenant": tenant.name, "tier": tenant.tier})

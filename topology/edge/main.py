@@ -3,6 +3,7 @@
 import asyncio
 
 from topology.config_feed import ConfigFeed
+from topology.disk import disk_of_broker, watch_disk
 from topology.edge.http import Edge
 from topology.edge.intake import Decoder
 from topology.edge.publisher import Publisher
@@ -19,10 +20,13 @@ async def edge(context: Context) -> None:
     producer = make_producer(context.settings)
     decoder = Decoder(context.settings)
     publisher = Publisher(context, producer, decoder.known)
-    await context.serve(Edge(context, feed.ring, decoder, publisher).routes())
+    disk = disk_of_broker(context.settings)
+    await context.serve(Edge(context, feed.ring, decoder, publisher, disk).routes())
     await ensure_topics(context.settings)
     await producer.start()
     tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(publisher.run_ticks())]
+    if disk is not None:
+        tasks.append(asyncio.create_task(watch_disk(context, disk)))
     try:
         await feed.start(on_change=lambda: health.set("tenants", None))
         health.set("start", None)

@@ -97,6 +97,29 @@ async def test_the_fifth_death_within_a_minute_gives_up_with_the_last_lines(
     assert "the disk is on fire" in supervised.reason
 
 
+async def test_deaths_on_a_full_disk_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that cannot live is started again until the disk has room; then deaths count anew."""
+    monkeypatch.setattr(supervisor, "EXCUSED_BACKOFF_S", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_BACKOFF_S", 0.01)
+    starts = tmp_path / "starts"
+    program = f"open({str(starts)!r}, 'a').write('x')"
+
+    def excuse() -> str | None:
+        return "disk full" if starts.stat().st_size <= 8 else None
+
+    lock = data_lock.acquire(tmp_path, "url")
+    made = Supervisor(lock.descriptor, excuse)
+    await made.start(spec("kafka", program))
+    async with asyncio.timeout(30):
+        await made.failed.wait()
+
+    assert starts.read_text() == "x" * (8 + supervisor.MAX_DEATHS)
+    await made.stop([["kafka"]], stage_s=1)
+    lock.release()
+
+
 async def test_a_child_that_never_gets_ready_is_named(supervised: Supervisor) -> None:
     """The error of a start says who is late and the last reason given."""
 
