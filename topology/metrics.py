@@ -85,6 +85,23 @@ class Metrics:
             "1 where rows past their retention are still stored.",
             registry=registry,
         )
+        self.store_parts = Gauge(
+            "observai_store_parts",
+            "Active parts of a table of the store.",
+            ["table"],
+            registry=registry,
+        )
+        self.store_parts_fullest = Gauge(
+            "observai_store_parts_fullest",
+            "Active parts of the table's partition that has most of them.",
+            ["table"],
+            registry=registry,
+        )
+        self.store_merges_running = Gauge(
+            "observai_store_merges_running",
+            "Merges that the store's engine is doing.",
+            registry=registry,
+        )
         self.http_request = Histogram(
             "observai_http_request_seconds",
             "Requests served, by route and status.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import ctypes
 import os
 import signal
@@ -92,7 +93,10 @@ class Child:
             self.tail.append(text)
             # Elsewhere than on a terminal, JSON stays JSON.
             shown = text if sys.stderr.isatty() else line.decode(errors="replace").rstrip()
-            print(shown, file=sys.stderr, flush=True)
+            # The child's own log has the line, too; where standard error is on a full disk, the
+            # child must not be kept from writing on.
+            with contextlib.suppress(OSError):
+                print(shown, file=sys.stderr, flush=True)
 
 
 async def _next_line(stream: asyncio.StreamReader) -> bytes:

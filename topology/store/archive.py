@@ -20,6 +20,7 @@ from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import FLUSH_S, Batch
+from topology.store.gate import Gate
 from topology.store.lag import report_lag
 from topology.store.pauses import Pauses
 from topology.store.progress import Progress
@@ -53,6 +54,7 @@ class Archive:
         writer: Writer,
         dead_letters: DeadLetters,
         clock_s: Callable[[], float] = time.monotonic,
+        gate: Gate | None = None,
     ) -> None:
         settings = context.settings
         self._context = context
@@ -83,7 +85,10 @@ class Archive:
             session_timeout_ms=10_000,
             metadata_max_age_ms=METADATA_AGE_MS,
         )
-        self._rounds = Rounds(context, self._applier, self._progress, self._consumer, dead_letters)
+        gate = gate or Gate(None)
+        self._rounds = Rounds(
+            context, self._applier, self._progress, self._consumer, dead_letters, gate
+        )
         lanes = {settings.topic(topic) for topic in (Topic.ROLLUPS, Topic.RECOMPUTE)}
         self._pauses = Pauses(context, self._consumer, self._progress, lanes)
 

@@ -1,7 +1,7 @@
 """The store role: starts its parts in order and stops them in the reverse."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 
 from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
@@ -11,13 +11,16 @@ from topology.broker_watch import watch_broker
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.dead_letters import DeadLetters
+from topology.disk import disk_of_store, watch_disk
 from topology.keys import bootstrap_records, default_tenant
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
+from topology.store.gate import Gate
 from topology.store.memory import keep_freed_memory, release_memory
+from topology.store.parts import watch_parts
 from topology.store.queries import Queries
 from topology.store.retention import watch_retention
 from topology.store.writer import Writer
@@ -41,19 +44,15 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     await context.serve(SqlApi(feed.ring, queries, context.metrics).routes())
     engine = await _open(context, migrate)
     queries.open(engine)
-    watchers = [
-        asyncio.create_task(watch_retention(context, engine)),
-        asyncio.create_task(watch_broker(context)),
-    ]
-    if engine.embedded:
-        watchers.append(asyncio.create_task(_release_memory(engine)))
+    gate = Gate(disk_of_store(settings))
+    watchers = [asyncio.create_task(watch) for watch in _watches(context, engine, gate)]
     try:
         await ensure_topics(settings)
         await producer.start()
         await feed.start()
         await _bootstrap(context, feed, producer)
         context.health.set("start", None)
-        await _archive(context, engine, producer).run()
+        await _archive(context, engine, producer, gate).run()
     finally:
         for watcher in watchers:
             watcher.cancel()
@@ -87,6 +86,17 @@ async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Eng
     return engine
 
 
+def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine[None, None, None]]:
+    """Yield what runs beside the archive until cancelled."""
+    yield watch_retention(context, engine)
+    yield watch_parts(context, engine, gate)
+    yield watch_broker(context)
+    if engine.embedded:
+        yield _release_memory(engine)
+    if gate.disk is not None:
+        yield watch_disk(context, gate.disk)
+
+
 async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:
     """Publish the default tenant and its key where they are missing."""
     settings = context.settings
@@ -97,9 +107,9 @@ async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProdu
         context.log.info("default tenant published", key_file=str(settings.key_file))
 
 
-def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer) -> Archive:
+def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer, gate: Gate) -> Archive:
     dead_letters = DeadLetters("archive", context, producer)
-    return Archive(context, Writer(engine, context.metrics, now_ms), dead_letters)
+    return Archive(context, Writer(engine, context.metrics, now_ms), dead_letters, gate=gate)
 
 
 async def _release_memory(engine: Engine) -> None:

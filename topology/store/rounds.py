@@ -12,6 +12,7 @@ from topology.dead_letters import DeadLetters
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import Batch
+from topology.store.gate import Gate
 from topology.store.progress import Progress
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
@@ -27,8 +28,10 @@ class Rounds:
         progress: Progress,
         consumer: AIOKafkaConsumer,
         dead_letters: DeadLetters,
+        gate: Gate,
     ) -> None:
         self._context = context
+        self._gate = gate
         self._applier = applier
         self._progress = progress
         self._consumer = consumer
@@ -51,6 +54,7 @@ class Rounds:
         loop = asyncio.get_running_loop()
         wait_s = _FIRST_RETRY_S
         while True:
+            await self._gate.wait()
             try:
                 await loop.run_in_executor(self._thread, work)
             except (ClickHouseError, OSError) as error:
