@@ -132,6 +132,17 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self.memory_bytes = Gauge(
+            "observai_memory_bytes",
+            "Memory of what this process holds and bounds, by part.",
+            ["part"],
+            registry=registry,
+        )
+        self.series_evicted = Counter(
+            "observai_series_evicted_total",
+            "Series that a window engine forgot for want of memory; the store has their windows.",
+            registry=registry,
+        )
         self.held_records = Gauge(
             "observai_held_records",
             "Records read and not yet acknowledged to Kafka.",

@@ -87,11 +87,10 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(32 * MIB, ge=1024, description="HTTP body as received")
     max_decoded_bytes: int = Field(128 * MIB, ge=1024, description="HTTP body after decompression")
-    in_flight_bytes: int = Field(
-        256 * MIB, ge=MIB, description="bodies that an edge holds until the broker acknowledged"
-    )
-    max_series: int = Field(
-        2_000_000, ge=1, description="series that an edge remembers as announced"
+    memory_bytes: int = Field(
+        2048 * MIB,
+        ge=64 * MIB,
+        description="memory that each process of a role plans with; good for 1,000,000 series",
     )
     flush_ms: int = Field(
         5, ge=0, le=1000, description="how long an edge gathers requests for one flush"

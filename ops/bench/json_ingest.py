@@ -24,7 +24,7 @@ def run(plan: Plan) -> Measurement:
     bodies = _bodies(n_series, plan.seed)
     decoder = Decoder(Settings())
     batches = [decode_points(body, now_ms()) for body in bodies]
-    series = JsonSeries(tenant_hash(_TENANT.name), n_series)
+    series, seed = JsonSeries(64 << 20), tenant_hash(_TENANT.name)
     limits = decoder._limits(_TENANT)  # noqa: SLF001 - the edge's own
     for body in bodies:
         decoder.known.add(decoder.read_json(body, _TENANT, now_ms()).series_ids, now_ms())
@@ -33,7 +33,7 @@ def run(plan: Plan) -> Measurement:
         return sum(len(decode_points(body, now_ms()).points) for body in bodies)
 
     def resolve() -> int:
-        return sum(len(series.resolve(one.points, one.indexes, limits)[0]) for one in batches)
+        return sum(len(series.resolve(seed, one.points, one.indexes, limits)[0]) for one in batches)
 
     def take_in() -> int:
         now = now_ms()

@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from pipeline import json_series
 from pipeline.admission import Limits, Reason
 from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
-from pipeline.json_ingest import decode_points
+from pipeline.json_ingest import Point, decode_points
 from pipeline.json_series import JsonSeries, announcement_of_point, labels_of_point
 from schemas.series import MetricType
 
+SEED = tenant_hash("t")
 NOW_MS = 1_700_000_000_000
 LIMITS = Limits(max_labels=4, max_label_bytes=20, max_future_ms=600_000, retention_ms=86_400_000)
 
@@ -79,8 +81,7 @@ def test_a_body_of_another_form_says_what_is_expected(text: bytes) -> None:
 
 
 def test_ids_are_those_of_the_labels_however_they_are_written() -> None:
-    seed = tenant_hash("t")
-    series = JsonSeries(seed, 100)
+    series = JsonSeries(1 << 20)
     batch = decode_points(
         b'{"metrics":[{"name":"a","value":1,"labels":{"x":"1","y":"2"}},'
         b'{"name":"a","value":1,"labels":{ "y":"2", "x":1 }},'
@@ -88,17 +89,17 @@ def test_ids_are_those_of_the_labels_however_they_are_written() -> None:
         NOW_MS,
     )
 
-    ids, rejections = series.resolve(batch.points, batch.indexes, LIMITS)
+    ids, rejections = series.resolve(SEED, batch.points, batch.indexes, LIMITS)
 
-    expected = series_id_of(seed, {"__name__": "a", "x": "1", "y": "2"})
+    expected = series_id_of(SEED, {"__name__": "a", "x": "1", "y": "2"})
     assert ids.tolist() == [expected] * 3
     assert rejections == []
-    again, _ = series.resolve(batch.points, batch.indexes, LIMITS)
+    again, _ = series.resolve(SEED, batch.points, batch.indexes, LIMITS)
     assert again.tolist() == ids.tolist()
 
 
 def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
-    series = JsonSeries(tenant_hash("t"), 100)
+    series = JsonSeries(1 << 20)
     batch = decode_points(
         body(
             {"name": "a", "value": 1, "labels": {"x": [1]}},
@@ -109,7 +110,7 @@ def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
         NOW_MS,
     )
 
-    ids, rejections = series.resolve(batch.points, batch.indexes, LIMITS)
+    ids, rejections = series.resolve(SEED, batch.points, batch.indexes, LIMITS)
 
     assert [(one.index, one.reason) for one in rejections] == [
         (0, Reason.BAD_LABELS),
@@ -120,14 +121,41 @@ def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
     assert ids[2] != 0
 
 
-def test_memory_for_ids_is_bounded() -> None:
-    series = JsonSeries(tenant_hash("t"), 3)
-    batch = decode_points(body(*({"name": f"m{i}", "value": 1} for i in range(10))), NOW_MS)
+def test_memory_for_ids_is_bounded_and_ids_stay_right() -> None:
+    """Room for some 30 entries in all, 100 series of two tenants with the same texts."""
+    series = JsonSeries(5_000)
+    batch = decode_points(body(*({"name": f"m{i}", "value": 1} for i in range(100))), NOW_MS)
+    seeds = (SEED, tenant_hash("u"))
 
-    ids, _ = series.resolve(batch.points, batch.indexes, LIMITS)
+    for seed in (*seeds, *seeds):
+        ids, _ = series.resolve(seed, batch.points, batch.indexes, LIMITS)
 
-    assert len(set(ids.tolist())) == 10
-    assert len(series._ids) <= 3
+        assert ids.tolist() == [series_id_of(seed, {"__name__": f"m{i}"}) for i in range(100)]
+        assert len(series._young) + len(series._old) <= 10_000 // 300
+        assert series.n_bytes() <= 10_000
+
+
+def test_a_series_that_comes_again_and_again_is_worked_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One live series among others that come once: it moves on before its generation goes."""
+    met: list[str] = []
+    admit = json_series._admit
+
+    def admit_and_note(point: Point, seed: np.uint64, limits: Limits) -> object:
+        met.append(point.name)
+        return admit(point, seed, limits)
+
+    monkeypatch.setattr(json_series, "_admit", admit_and_note)
+    series = JsonSeries(5_000)
+    for i in range(100):
+        batch = decode_points(
+            body({"name": "live", "value": 1}, {"name": f"m{i}", "value": 1}), NOW_MS
+        )
+        series.resolve(SEED, batch.points, batch.indexes, LIMITS)
+
+    assert met.count("live") == 1
+    assert len(met) == 101
 
 
 def test_an_announcement_tells_labels_type_and_unit() -> None:

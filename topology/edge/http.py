@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline.errors import MalformedBody
+from topology.budget import EdgeBudget
 from topology.clock import now_ms
 from topology.disk import Disk
 from topology.edge.intake import BodyTooLarge, Decoder, Intake, summarize
@@ -45,7 +47,19 @@ class Edge:
         self._decoder = decoder
         self._publisher = publisher
         self._disk = disk
+        self._max_in_flight_bytes = EdgeBudget.of(context.settings.memory_bytes).in_flight_bytes
         self._in_flight_bytes = 0
+        self._observe_memory()
+
+    def _observe_memory(self) -> None:
+        """Let each look at the metrics count what this edge holds then."""
+        gauge = self._context.metrics.memory_bytes
+        gauge.labels("in_flight").set_function(lambda: self._in_flight_bytes)
+        for part in self._decoder.memory_bytes():
+            gauge.labels(part).set_function(partial(self._memory_of, part))
+
+    def _memory_of(self, part: str) -> int:
+        return self._decoder.memory_bytes()[part]
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
@@ -151,10 +165,10 @@ class Edge:
 
     def hold(self, size: int) -> None:
         """Take so many bytes of the in-flight budget. Raises Refused where it is used up."""
-        if self._in_flight_bytes + size > self._settings.in_flight_bytes:
+        if self._in_flight_bytes + size > self._max_in_flight_bytes:
             message = (
                 f"{self._in_flight_bytes} bytes of requests are waiting for the broker, at most "
-                f"{self._settings.in_flight_bytes} (in_flight_bytes)"
+                f"{self._max_in_flight_bytes} (an eighth of memory_bytes)"
             )
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, message)
         self._in_flight_bytes += size

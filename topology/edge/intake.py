@@ -20,6 +20,7 @@ from pipeline.remote_write import WriteRequest, decode_write_request, labels_of
 from pipeline.series_labels import are_plain, lay_out
 from pipeline.wire import read_varint
 from schemas.series import Announcement, SeriesBlock, series_block
+from topology.budget import EdgeBudget
 from topology.keys import Tenant
 from topology.settings import Settings
 
@@ -55,11 +56,12 @@ class Decoder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.known = KnownSeries(settings.max_series)
-        self._label_cache = LabelCache(settings.max_series)
+        budget = EdgeBudget.of(settings.memory_bytes)
+        self.known = KnownSeries(budget.max_series)
+        self._label_cache = LabelCache(budget.max_series)
         self._cache_lock = threading.Lock()
         self._seeds: dict[str, np.uint64] = {}
-        self._json_series: dict[str, JsonSeries] = {}
+        self._json_series = JsonSeries(budget.json_bytes)
 
     def decoded_size(self, compressed: bytes) -> int:
         """Return how many bytes a snappy block is to become. Raises MalformedBody, BodyTooLarge."""
@@ -122,11 +124,8 @@ class Decoder:
         """Read a JSON body. Raises MalformedBody."""
         limits = self._limits(tenant)
         batch = decode_points(body, now_ms)
-        series = self._json_series.get(tenant.name)
-        if series is None:
-            series = JsonSeries(self._seed(tenant), self._settings.max_series // 10 + 1)
-            self._json_series[tenant.name] = series
-        ids, rejections = series.resolve(batch.points, batch.indexes, limits)
+        seed = self._seed(tenant)
+        ids, rejections = self._json_series.resolve(seed, batch.points, batch.indexes, limits)
         in_time, refused = refuse_times(batch.times_ms, now_ms, limits)
         good = in_time & (ids != 0)
         rejections = batch.rejections + rejections
@@ -177,6 +176,14 @@ class Decoder:
             n = len(chosen)
             blocks.append(SeriesBlock(*head, *laid_out, np.zeros(n, dtype=np.uint8), [""] * n))
         return blocks, faults
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the memory of what is remembered, by part."""
+        return {
+            "known_series": self.known.n_bytes(),
+            "label_cache": self._label_cache.slots.nbytes,
+            "json_series": self._json_series.n_bytes(),
+        }
 
     def _seed(self, tenant: Tenant) -> np.uint64:
         seed = self._seeds.get(tenant.name)

@@ -1,0 +1,49 @@
+"""How a process divides its memory budget (setting memory_bytes) over what it holds.
+
+Each part has its bound from here, and what it does at the bound stands where it is used. What is
+not divided is for what comes and goes: a body being decoded, a batch being built.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+# Of the allocator and of Faust, for each event that waits for its acknowledgement.
+_BYTES_PER_HELD_RECORD = 650
+# Two generations of known series and the cache of labels: 80 bytes a series, at most half full.
+_SHARE_PER_SERIES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeBudget:
+    """Bodies that wait for the broker, series known as announced, texts of JSON series."""
+
+    in_flight_bytes: int
+    max_series: int
+    json_bytes: int
+
+    @classmethod
+    def of(cls, memory_bytes: int) -> Self:
+        """Divide: an eighth for bodies, an eighth for series, a sixteenth for texts."""
+        return cls(memory_bytes // 8, memory_bytes // _SHARE_PER_SERIES, memory_bytes // 32)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBudget:
+    """State of all window engines, records on their way to the broker, held acknowledgements."""
+
+    memory_bytes: int
+    unsent_bytes: int
+    held_records: int
+
+    @classmethod
+    def of(cls, memory_bytes: int) -> Self:
+        """Divide: three quarters for windows, a thirty-second for each of the others."""
+        share = memory_bytes // 32
+        return cls(memory_bytes, share, share // _BYTES_PER_HELD_RECORD)
+
+    def window_bytes(self, n_partitions: int) -> int:
+        """Return what the engine of one of so many partitions may hold.
+
+        A checkpoint, of one partition at a time, takes three times its state while it is packed.
+        """
+        return self.memory_bytes * 3 // 4 // (n_partitions + 3)
