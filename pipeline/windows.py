@@ -127,6 +127,11 @@ class PartitionWindows:
             windows.n_late = 0
         return n_late
 
+    def take_evicted(self) -> int:
+        """Return how many series were evicted since the last call."""
+        n_evicted, self.n_evicted = self.n_evicted, 0
+        return n_evicted
+
     def slowest_watermark_ms(self) -> int | None:
         """Return the least watermark of the tenants, None before the first sample."""
         return min((one.watermark.value_ms for one in self._windows.values()), default=None)

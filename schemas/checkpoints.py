@@ -5,7 +5,7 @@ that of its sequence number, so that compaction never removes the last whole che
 the next one is being written.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cramjam
 import msgspec
@@ -76,20 +76,27 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True):
     content: bytes
 
 
+def pack(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint's content, for chunks_of."""
+    # LZ4: the state is mostly ids and floats; heavier codecs gain a tenth and cost ten times.
+    return bytes(cramjam.lz4.compress_block(msgspec.msgpack.encode(checkpoint)))
+
+
+def chunks_of(partition: int, sequence: int, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of each record of a checkpoint, one at a time."""
+    n_chunks = -(-len(packed) // MAX_CHUNK_BYTES)
+    for number in range(n_chunks):
+        piece = packed[number * MAX_CHUNK_BYTES : (number + 1) * MAX_CHUNK_BYTES]
+        key = f"window/{partition}/{sequence % 2}/{number}".encode()
+        chunk = Chunk(VERSION, partition, sequence, number, n_chunks, piece)
+        yield key, msgspec.msgpack.encode(chunk)
+
+
 def encode_checkpoint(
     partition: int, sequence: int, checkpoint: Checkpoint
 ) -> list[tuple[bytes, bytes]]:
     """Return key and value of each record of a checkpoint."""
-    # LZ4: the state is mostly ids and floats; heavier codecs gain a tenth and cost ten times.
-    packed = bytes(cramjam.lz4.compress_block(msgspec.msgpack.encode(checkpoint)))
-    pieces = [packed[at : at + MAX_CHUNK_BYTES] for at in range(0, len(packed), MAX_CHUNK_BYTES)]
-    return [
-        (
-            f"window/{partition}/{sequence % 2}/{number}".encode(),
-            msgspec.msgpack.encode(Chunk(VERSION, partition, sequence, number, len(pieces), piece)),
-        )
-        for number, piece in enumerate(pieces)
-    ]
+    return list(chunks_of(partition, sequence, pack(checkpoint)))
 
 
 def decode_chunk(payload: bytes) -> Chunk:

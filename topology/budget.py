@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 # Of the allocator and of Faust, for each event that waits for its acknowledgement.
-_BYTES_PER_HELD_RECORD = 650
+BYTES_PER_HELD_RECORD = 650
 # Two generations of known series and the cache of labels: 80 bytes a series, at most half full.
 _SHARE_PER_SERIES = 1024
 
@@ -39,7 +39,7 @@ class WorkerBudget:
     def of(cls, memory_bytes: int) -> Self:
         """Divide: three quarters for windows, a thirty-second for each of the others."""
         share = memory_bytes // 32
-        return cls(memory_bytes, share, share // _BYTES_PER_HELD_RECORD)
+        return cls(memory_bytes, share, share // BYTES_PER_HELD_RECORD)
 
     def window_bytes(self, n_partitions: int) -> int:
         """Return what the engine of one of so many partitions may hold.

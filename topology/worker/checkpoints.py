@@ -9,9 +9,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from schemas.checkpoints import (
     Checkpoint,
     Chunk,
+    chunks_of,
     decode_chunk,
-    encode_checkpoint,
     newest_checkpoint,
+    pack,
 )
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
@@ -54,13 +55,14 @@ class CheckpointStore:
     async def save(self, partition: int, sequence: int, checkpoint: Checkpoint) -> int:
         """Write a checkpoint and return its size in bytes once the broker has all of it."""
         # A large state takes a while to pack, and the engine goes on meanwhile.
-        records = await asyncio.to_thread(encode_checkpoint, partition, sequence, checkpoint)
+        packed = await asyncio.to_thread(pack, checkpoint)
+        # One chunk at a time: send() waits while the one before has not left.
         acknowledged = [
             await self._producer.send(self._topic, value, key=key, partition=partition)
-            for key, value in records
+            for key, value in chunks_of(partition, sequence, packed)
         ]
         await asyncio.gather(*acknowledged)
-        return sum(len(value) for _, value in records)
+        return len(packed)
 
     async def load(self, partitions: Iterable[int]) -> dict[int, Loaded]:
         """Return what stands in the topic of each partition.

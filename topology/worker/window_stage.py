@@ -22,17 +22,16 @@ from schemas.checkpoints import Checkpoint
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.samples import check_storable, decode_samples
 from schemas.topics import Topic
+from topology.budget import BYTES_PER_HELD_RECORD, WorkerBudget
 from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.worker.checkpoints import CheckpointStore, Loaded
-from topology.worker.emission import LANES, records_of
+from topology.worker.emission import LANES
+from topology.worker.outbox import Outbox
 from topology.worker.positions import Start, find_starts
 
-_MAX_UNACKNOWLEDGED = 64
-# Of all partitions of a worker, some 650 bytes each. With more, a checkpoint is written at once.
-MAX_HELD_RECORDS = 100_000
 _STAGE = "window"
 
 
@@ -44,10 +43,8 @@ class Partition:
     windows: PartitionWindows
     next_offset: int
     sequence: int
+    outbox: Outbox
     held: deque[Event] = field(default_factory=deque)
-    outbox: deque[tuple[Topic, bytes]] = field(default_factory=deque)
-    sent: list[asyncio.Future[object]] = field(default_factory=list)
-    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     checkpoint_bytes: int = 0
     durable_offset: int = 0
@@ -75,6 +72,7 @@ class WindowStage:
         self._group = f"{settings.topic_prefix}{_STAGE}"
         self._topics = {topic: settings.topic(topic) for topic in LANES}
         self._dead_letters = DeadLetters(_STAGE, context, producer)
+        self._budget = WorkerBudget.of(settings.memory_bytes)
         self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
 
     async def assign(self, tps: list[TP]) -> None:
@@ -93,17 +91,22 @@ class WindowStage:
         await self._go_to({tp: starts[tp.partition].offset for tp in sure})
         if generation != self._app.consumer_generation_id:
             return
+        max_bytes = self._budget.window_bytes(len(tps))
         for tp in tps:
-            self._begin(tp, loaded[tp.partition], starts[tp.partition])
+            self._begin(tp, loaded[tp.partition], starts[tp.partition], max_bytes)
         self._context.metrics.partitions.set(len(self._partitions))
         self._context.log.info("assigned", partitions=sorted(tp.partition for tp in tps))
 
-    def _begin(self, tp: TP, loaded: Loaded, start: Start) -> None:
+    def _begin(self, tp: TP, loaded: Loaded, start: Start, max_bytes: int) -> None:
         sequence, checkpoint = loaded.newest or (0, None)
         kept = checkpoint.windows if checkpoint and start.keeps_state else None
-        windows = PartitionWindows(self._config, kept, starts_blind=start.is_blind)
+        windows = PartitionWindows(
+            self._config, kept, starts_blind=start.is_blind, max_bytes=max_bytes
+        )
         offset = start.offset
-        state = Partition(tp, windows, offset, sequence, durable_offset=offset, acked_offset=offset)
+        outbox = Outbox(self._producer, self._topics, tp.partition, self._budget.unsent_bytes)
+        state = Partition(tp, windows, offset, sequence, outbox)
+        state.durable_offset = state.acked_offset = offset
         self._partitions[tp] = state
         log = self._context.log.bind(partition=tp.partition)
         if loaded.is_lost:
@@ -159,8 +162,8 @@ class WindowStage:
             state.held.pop()
             self._stop_partition(state, f"offset {message.offset}: {error}")
             return
-        await self._send(state)
-        if len(state.held) > MAX_HELD_RECORDS // len(self._partitions):
+        await state.outbox.send()
+        if len(state.held) > self._budget.held_records // len(self._partitions):
             await self._checkpoint(state)
 
     async def checkpoint(self) -> None:
@@ -187,6 +190,15 @@ class WindowStage:
                 behind_ms = state.last_receive_ms - slowest_ms
                 metrics.watermark_lag.labels(partition).set(behind_ms / 1000)
             metrics.late_samples.inc(state.windows.take_late())
+            metrics.series_evicted.inc(state.windows.take_evicted())
+        states = self._partitions.values()
+        memory = {
+            "windows": sum(state.windows.n_bytes() for state in states),
+            "unsent": sum(state.outbox.n_bytes() for state in states),
+            "held_records": sum(len(state.held) for state in states) * BYTES_PER_HELD_RECORD,
+        }
+        for part, n_bytes in memory.items():
+            metrics.memory_bytes.labels(part).set(n_bytes)
 
     def _feed(self, state: Partition, payload: bytes, offset: int, log_ms: int) -> None:
         """Feed a record. Nothing here awaits: engine, outbox and offset change as one.
@@ -206,23 +218,8 @@ class WindowStage:
         for one in closed:
             width = f"{one.width_ms // 1000}s"
             self._context.metrics.windows_closed.labels(width).inc(len(one.rows))
-            state.outbox.extend(records_of(one, state.tp.partition, offset))
+            state.outbox.add(one, offset)
         state.next_offset = offset + 1
-
-    async def _send(self, state: Partition) -> None:
-        async with state.sending:
-            while state.outbox:
-                topic, record = state.outbox.popleft()
-                sent = await self._producer.send(
-                    self._topics[topic], record, partition=state.tp.partition
-                )
-                state.sent.append(sent)
-            if len(state.sent) > _MAX_UNACKNOWLEDGED:
-                await self._settle(state)
-
-    async def _settle(self, state: Partition) -> None:
-        sent, state.sent = state.sent, []
-        await asyncio.gather(*sent)
 
     async def _checkpoint(self, state: Partition) -> None:
         # One after the other: two at once would share the keys of one sequence.
@@ -232,9 +229,8 @@ class WindowStage:
     async def _save(self, state: Partition) -> None:
         # One moment of the log: no await between these two.
         offset, windows = state.next_offset, state.windows.snapshot()
-        await self._send(state)
-        async with state.sending:
-            await self._settle(state)
+        await state.outbox.send()
+        await state.outbox.settle()
         state.sequence += 1
         content = Checkpoint(offset, windows)
         size = await self._checkpoints.save(state.tp.partition, state.sequence, content)

@@ -17,11 +17,11 @@ from schemas.topics import Topic
 from tests.topology.running import bootstrap, make_context, producing, read_topic, running
 from tests.topology.worker.test_window_stage import T0, committed, load, publish, rolled_up
 from tests.waiting import wait_until_async
+from topology import budget
 from topology.runtime import Context
 from topology.settings import Settings
 from topology.topics import ensure_topics
 from topology.worker import main as worker_main
-from topology.worker import window_stage
 from topology.worker.app import WorkerApp, build_app
 from topology.worker.checkpoints import MAX_BYTES_PER_S, interval_s
 from topology.worker.main import worker
@@ -146,8 +146,9 @@ async def test_many_held_records_force_a_checkpoint(
     worker_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are acknowledged long before the next checkpoint is due."""
-    monkeypatch.setattr(window_stage, "MAX_HELD_RECORDS", 20)
-    seldom = worker_settings.model_copy(update={"checkpoint_s": 600})
+    monkeypatch.setattr(budget, "BYTES_PER_HELD_RECORD", (2 << 20) // 20)
+    few = {"checkpoint_s": 600, "memory_bytes": 64 << 20}
+    seldom = worker_settings.model_copy(update=few)
     await bootstrap(seldom)
     records, _ = load(n_steps=25)
     await publish(seldom, 0, records)
