@@ -102,6 +102,10 @@ def test_each_statement_of_ours_can_be_repeated(migration: Migration) -> None:
     """So that an interrupted start does no harm."""
     for statement in migration.statements("hub"):
         code = re.sub(r"--[^\n]*", "", statement).strip()
-        made = re.match(r"CREATE (TABLE|VIEW) IF NOT EXISTS hub\.\w+", code)
-        changed = re.match(r"ALTER TABLE hub\.\w+\s+MODIFY (COLUMN \w+ CODEC|SETTING)", code)
+        made = re.match(r"CREATE ((TABLE|VIEW) IF NOT EXISTS|OR REPLACE VIEW) hub\.\w+", code)
+        changed = re.match(
+            r"ALTER TABLE hub\.\w+\s+"
+            r"(MODIFY (COLUMN \w+ CODEC|SETTING)|ADD (COLUMN|INDEX) IF NOT EXISTS)",
+            code,
+        )
         assert made or changed, statement

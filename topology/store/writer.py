@@ -67,9 +67,9 @@ class Writer:
         refused: list[Refused] = []
         for kind in _KINDS:
             if blocks := batch.blocks(kind.topic):
-                places = batch.places[kind.topic]
                 for at, reason in self._insert_blocks(kind, blocks):
-                    refused.append((places[at], kind.encode([blocks[at]]), reason))
+                    place = batch.places[kind.topic][at]
+                    refused.append((place, kind.encode([blocks[at]]), reason))
         return refused
 
     def recompute(self, part: Part) -> None:
