@@ -21,7 +21,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
 class Rounds:
     """Applies batches one after the other, each step in a thread of its own until it succeeds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a round touches
         self,
         context: Context,
         applier: Applier,

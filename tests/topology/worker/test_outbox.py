@@ -48,8 +48,9 @@ class Broker:
 
     def series(self) -> list[int]:
         blocks = [block for record in self.records for block in decode_rollups(record)]
-        assert all(isinstance(block, RollupBlock) for block in blocks)
-        return [one for block in blocks for one in block.series_ids.tolist()]
+        rows = [block for block in blocks if isinstance(block, RollupBlock)]
+        assert rows == blocks
+        return [one for block in rows for one in block.series_ids.tolist()]
 
 
 def closed(series: Sequence[int]) -> Closed:
