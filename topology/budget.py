@@ -47,3 +47,20 @@ class WorkerBudget:
         A checkpoint, of one partition at a time, takes three times its state while it is packed.
         """
         return self.memory_bytes * 3 // 4 // (n_partitions + 3)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBudget:
+    """The embedded engine with all queries and merges, and of that its two large caches each.
+
+    The rest is for two batches: rows that are being written and rows that are being gathered
+    (topology/store/batch.py bounds them).
+    """
+
+    engine_bytes: int
+    cache_bytes: int
+
+    @classmethod
+    def of(cls, memory_bytes: int) -> Self:
+        """Divide: three quarters for the engine, a thirty-second for a cache."""
+        return cls(memory_bytes * 3 // 4, memory_bytes // 32)

@@ -18,6 +18,7 @@ from topology.store.engine_config import (
     ROW_FILTER,
     TENANT_SETTING,
     TENANT_TABLES,
+    Bounds,
     write_engine_config,
 )
 
@@ -81,14 +82,18 @@ class StoreUnavailable(Exception):
 class Engine:
     """The open store. Embedded, one process owns the path, and this object the process's engine."""
 
-    def __init__(self, url: str, limits: Limits, *, max_readers: int = 24) -> None:
+    def __init__(
+        self, url: str, limits: Limits, *, bounds: Bounds | None = None, max_readers: int = 24
+    ) -> None:
         """Open the store at chdb://PATH or clickhouse://..., making its database if missing.
 
-        max_readers: handles of tenants kept open; one takes some 2 MB.
+        bounds: of an embedded engine. max_readers: handles of tenants kept open; one takes
+        some 2 MB.
         Raises StoreUnavailable.
         """
         self._url = url
         self._limits = limits
+        self._bounds = bounds or Bounds()
         self._max_readers = max_readers
         self._idle: OrderedDict[tuple[str, int], Client] = OrderedDict()
         self._n_made = 0
@@ -193,7 +198,8 @@ class Engine:
                 "send_receive_timeout": 60 + self._limits.timeout_s,
             }
         path = Path(self._url.removeprefix("chdb://")).absolute()
-        config = write_engine_config(path.with_name(path.name + "-config"), self._database)
+        folder = path.with_name(path.name + "-config")
+        config = write_engine_config(folder, self._database, self._bounds)
         return {
             "interface": "chdb",
             "path": str(path),

@@ -1,5 +1,6 @@
 """Configuration files of the embedded engine: small pools and caches, and the row policies."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -15,9 +16,29 @@ OPERATOR_TABLES = ("migrations",)
 
 _MIB = 1 << 20
 
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Memory of the engine and of a large cache in it, and what merges leave free on the disk."""
+
+    memory_bytes: int = 1 << 30
+    cache_bytes: int = 64 * _MIB
+    keep_free_bytes: int = 0
+
+    def settings(self) -> dict[str, int]:
+        """Return the server's settings."""
+        return {
+            # Of queries, inserts and merges together; the largest query fails first.
+            "max_server_memory_usage": self.memory_bytes,
+            "mark_cache_size": self.cache_bytes,
+            "primary_index_cache_size": self.cache_bytes,
+            "storage_configuration/disks/default/keep_free_space_bytes": self.keep_free_bytes,
+        }
+
+
 # One machine, shared with Kafka and four Python processes: what an idle engine need not hold
 # is not held. Two merges at a time keep up with several hundred thousand rows a second.
-_SERVER = {
+_SERVER: dict[str, int | str] = {
     "logger/level": "fatal",
     "background_pool_size": 2,
     "background_merges_mutations_concurrency_ratio": 2,
@@ -28,8 +49,6 @@ _SERVER = {
     "asynchronous_metrics_update_period_s": 3600,
     # 50 ms by default: a fifth of the idle engine's CPU; memory limits count by themselves.
     "memory_worker_period_ms": 500,
-    "mark_cache_size": 64 * _MIB,
-    "primary_index_cache_size": 64 * _MIB,
     "index_mark_cache_size": 8 * _MIB,
     "uncompressed_cache_size": 0,
     "query_condition_cache_size": 8 * _MIB,
@@ -38,19 +57,19 @@ _SERVER = {
 }
 
 
-def write_engine_config(folder: Path, database: str) -> Path:
+def write_engine_config(folder: Path, database: str, bounds: Bounds) -> Path:
     """Write config.xml and users.xml into the folder; return the path of config.xml."""
     folder.mkdir(parents=True, exist_ok=True)
     users = folder.absolute() / "users.xml"
     users.write_text(_users_xml(database))
     config = folder.absolute() / "config.xml"
-    config.write_text(_config_xml(users))
+    config.write_text(_config_xml(users, bounds))
     return config
 
 
-def _config_xml(users: Path) -> str:
+def _config_xml(users: Path, bounds: Bounds) -> str:
     lines = [f"  <users_config>{escape(str(users))}</users_config>"]
-    for path, value in _SERVER.items():
+    for path, value in (_SERVER | bounds.settings()).items():
         *parents, name = path.split("/")
         opened = "".join(f"<{parent}>" for parent in parents)
         closed = "".join(f"</{parent}>" for parent in reversed(parents))

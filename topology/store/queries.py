@@ -161,6 +161,12 @@ def explain(error: ClickHouseError, settings: Settings) -> QueryFailed:
             "ask for a shorter time range or for one metric"
         )
         return QueryFailed(text, code, HTTPStatus.REQUEST_TIMEOUT)
+    if code == "MEMORY_LIMIT_EXCEEDED" and "(total)" in str(error):
+        text = (
+            "what the store does now needs more than three quarters of "
+            f"memory_bytes={settings.memory_bytes}: try again later, or ask for less time"
+        )
+        return QueryFailed(text, code, HTTPStatus.SERVICE_UNAVAILABLE)
     if code == "MEMORY_LIMIT_EXCEEDED":
         text = (
             f"the query needs more than query_memory_bytes={settings.query_memory_bytes}: "

@@ -7,6 +7,7 @@ import pytest
 from ops import migrate
 from tests.topology.store.rows import new_tenant
 from topology.store.client import Engine, Limits
+from topology.store.engine_config import Bounds
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +15,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with all migrations applied; its limits are small, so that tests can reach them."""
     path = tmp_path_factory.mktemp("store") / "chdb"
     limits = Limits(timeout_s=2, memory_bytes=256 << 20, max_rows=10_000)
-    opened = Engine(f"chdb://{path}", limits, max_readers=4)
+    opened = Engine(f"chdb://{path}", limits, bounds=Bounds(768 << 20), max_readers=4)
     migrate.apply(opened.writer)
     yield opened
     opened.close()
