@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from topology.logs import configure_logs
+from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
 from topology.settings import Settings
 
@@ -163,6 +164,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:
     """Run a role until a signal, the end of its parent or a failure; return the exit code."""
+    give_back_large_arrays()
     name = settings.process_name(role)
     log = configure_logs(name, settings.data_dir / "logs", settings.log_level)
     _leave_with_parent()
