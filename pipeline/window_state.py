@@ -160,8 +160,26 @@ def _move_sketch(head: NDArray[np.uint32], row_head: NDArray[np.uint32]) -> None
 
 
 @njit(inline="always")
-def _is_partial(slot: Record, novice_until_ms: int) -> Any:
-    return (slot.state & NOVICE) != 0 and slot.window_ms < novice_until_ms
+def _leave(
+    slots: Any,
+    at: int,
+    novice_until_ms: int,
+    rows: Any,
+    n_rows: int,
+    heads: NDArray[np.uint32],
+    row_heads: NDArray[np.uint32],
+) -> int:
+    """Move a slot's window into a row, if it has one; return the number of rows after that."""
+    slot = slots[at]
+    if slot.window_ms == NO_WINDOW:
+        return n_rows
+    is_partial = (slot.state & NOVICE) != 0 and slot.window_ms < novice_until_ms
+    move(slot, rows[n_rows])
+    if is_partial:
+        rows[n_rows].is_partial = 1
+    if len(heads) > 0:
+        _move_sketch(heads[at], row_heads[n_rows])
+    return n_rows + 1
 
 
 @njit(cache=True)
@@ -233,19 +251,15 @@ def fold(
             n_stretches += 1
         elif not is_stale:
             if slot.window_ms != window_ms:
-                if slot.window_ms != NO_WINDOW:
-                    is_partial = _is_partial(slot, novice_until_ms)
-                    move(slot, rows[n_rows])
-                    if is_partial:
-                        rows[n_rows].is_partial = 1
-                    if has_sketches:
-                        _move_sketch(heads[at], row_heads[n_rows])
-                    n_rows += 1
+                n_rows = _leave(slots, at, novice_until_ms, rows, n_rows, heads, row_heads)
                 open_window(slot, window_ms)
             add(slot, time_ms, values[i])
             if has_sketches and not np.isnan(values[i]):
                 add_value(heads[at], chunks, free, values[i])
         if time_ms >= slot.newest_ms:
+            # In the place of a stale marker beyond the window, whose last value this is not.
+            if slot.window_ms < window_ms and not is_stale:
+                n_rows = _leave(slots, at, novice_until_ms, rows, n_rows, heads, row_heads)
             note(slot, time_ms, values[i], is_stale)
     return len(series_ids), n_slots, n_rows, n_stretches
 
@@ -294,11 +308,5 @@ def take_closed(
     for at in range(n_slots):
         slot = slots[at]
         if slot.window_ms != NO_WINDOW and slot.window_ms < closed_until_ms:
-            is_partial = _is_partial(slot, novice_until_ms)
-            move(slot, closed[n])
-            if is_partial:
-                closed[n].is_partial = 1
-            if len(heads):
-                _move_sketch(heads[at], closed_heads[n])
-            n += 1
+            n = _leave(slots, at, novice_until_ms, closed, n, heads, closed_heads)
     return n_left

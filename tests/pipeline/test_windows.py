@@ -104,6 +104,17 @@ def test_a_stale_marker_is_left_out_and_ends_the_run() -> None:
     assert rows_of(closed) == {(1, 0): (2, 40.0, 10.0, 30.0, 10.0, 30.0, 0.0)}
 
 
+def test_a_value_in_the_place_of_a_stale_marker_is_not_the_last_of_the_window_before() -> None:
+    """Time  0s   | 65s       65s again
+    value  1    | (stale)   9           `last` of [0, 60) stays 1; [60, 120) is marked."""
+    windows = PartitionWindows(CONFIG)
+    closed = windows.feed([block([(7, 0, 1.0), (7, 65_000, STALE), (7, 65_000, 9.0)], 66_000)])
+    closed += windows.feed([block([(7, 130_000, 2.0)], 130_000)])
+
+    assert rows_of(closed) == {(7, 0): (1, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)}
+    assert marks_of(closed) == [(7, MINUTE)]
+
+
 def test_a_silent_tenant_gets_the_time_from_ticks() -> None:
     windows = PartitionWindows(CONFIG)
     windows.feed([block([(1, 30_000, 1.0)], 30_000)])
