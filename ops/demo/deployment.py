@@ -61,7 +61,7 @@ def deployment(settings: Settings) -> Iterator[Deployment]:
     Everything is embedded, and the base port is another one where that of the settings is taken.
     Raises DeploymentError. SIGTERM ends the block like Ctrl-C.
     """
-    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="observai-") as folder:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="observai-") as folder:
         own = settings.model_copy(
             update={"data_dir": Path(folder) / "data", "kafka": None, "store": None}
         )
@@ -116,7 +116,9 @@ def _free_port(settings: Settings) -> int:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block like Ctrl-C: by an exception."""
+
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 

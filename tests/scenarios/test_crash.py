@@ -3,57 +3,51 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
+from ops.faults.check import check
+from ops.faults.client import Client
+from ops.faults.running import Up
 from ops.ports import free_base_port
-from tests.running_up import Up
-from tests.scenarios.load import Load, check_exact
-from tests.waiting import wait_until
+from tests.scenarios.load import check_exact, kill_and_wait, started_client
+from topology.clock import now_ms
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
-    monkeypatch.setenv("OBSERVAI_CHECKPOINT_S", "2")
-    running = Up(tmp_path, free_base_port())
+def up(tmp_path: Path) -> Iterator[Up]:
+    environment = {"OBSERVAI_CHECKPOINT_S": "2"}
+    running = Up(tmp_path, free_base_port(), environment=environment)
     yield running
     running.close()
 
 
-def child(up: Up, role: str) -> psutil.Process | None:
-    """Return the process of a role, or of the broker."""
-    word = "kafka.Kafka" if role == "kafka" else role
-    for process in up.children():
-        try:
-            if word in process.cmdline():
-                return process
-        except psutil.NoSuchProcess:
-            continue
-    return None
-
-
-def kill_and_wait(up: Up, load: Load, role: str) -> None:
-    """Kill a part, wait until all are ready again and the load has moved on."""
-    victim = child(up, role)
-    assert victim is not None
-    victim.kill()
-
-    def is_back() -> bool:
-        now = child(up, role)
-        return now is not None and now.pid != victim.pid and up.is_ready()
-
-    wait_until(is_back, 60, f"{role} back after kill -9")
-    load.wait_for_steps(20)
-
-
 def test_nothing_acknowledged_is_lost_or_doubled(up: Up) -> None:
-    load = Load([f"{up.url('edge')}/api/v1/write"], up.key())
-    load.start()
-    load.wait_for_steps(30)
-    for role in ("worker", "store", "kafka", "worker", "edge"):
-        kill_and_wait(up, load, role)
-    load.finish()
+    client = started_client(up)
+    client.wait_for_requests(30)
+    for name in ("worker", "store", "kafka", "worker", "edge"):
+        kill_and_wait(up, client, name)
+    client.finish()
 
-    check_exact(up.service(), load)
+    check_exact(up, client)
+    _check_sees_what_is_amiss(up, client)
+
+
+def _check_sees_what_is_amiss(up: Up, client: Client) -> None:
+    """Against the same store: a sample more, a sample less and another value are found."""
+    ledger, now = client.stream.ledger, now_ms()
+    step = ledger.entries[0].request
+    more = step._replace(times_ms=step.times_ms + 1).only(step.series == 7)
+    other = step._replace(values=step.values + 1).only(step.series == 8)
+
+    for request, counts in ((more, (1, 0)), (other, (0, 1))):
+        ledger.add(request, 1, now)
+        found = check(up.service(), client.stream, now)
+        ledger.entries.pop()
+        samples = found.differences["samples"]
+        assert (samples.lost, samples.wrong, samples.unknown) == (*counts, 0)
+        assert all(found.differences[f"rollups {width_s} s"].wrong for width_s in (60, 300, 3600))
+    del ledger.entries[0]
+    samples = check(up.service(), client.stream, now).differences["samples"]
+    assert samples.unknown == len(step.series)

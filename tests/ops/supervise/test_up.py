@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from ops import api
+from ops.faults.running import Up
 from ops.ports import free_base_port
-from tests.running_up import OBSERVAI, Up
+from ops.supervise.child import role_command
 from tests.waiting import wait_until
 from topology.settings import ROLE_PORTS
 
@@ -45,17 +46,17 @@ def test_ready_one_sample_a_killed_role_and_a_clean_stop(up: Up) -> None:
     assert all(api.not_ready(up.url(role)) is None for role in ROLE_PORTS)
 
     _check_processes(up)
+    _check_surplus(up)
     _check_sample(up)
     _check_restart(up)
 
     children = up.children()
     began_s = time.monotonic()
     up.process.send_signal(signal.SIGTERM)
-    rest, _ = up.process.communicate(timeout=15)
+    assert up.process.wait(15) == 0
 
-    assert up.process.returncode == 0
     assert time.monotonic() - began_s < 10
-    assert rest == "", "exactly one line on standard output"
+    assert up.ready_line.count("\n") == 1, "exactly one line on standard output"
     assert all(map(is_gone, children))
     assert not (up.data_dir / "run.json").exists()
 
@@ -87,6 +88,17 @@ def _check_processes(up: Up) -> None:
     assert stat.S_IMODE((up.data_dir / "default.key").stat().st_mode) == 0o600
 
 
+def _check_surplus(up: Up) -> None:
+    """A process of this deployment that does not hang below the supervisor is found."""
+    assert not up.surplus()
+    orphan = subprocess.Popen(["sleep", "100"], env=up.environment)
+    try:
+        wait_until(lambda: up.surplus() == [f"orphan {orphan.pid}: sleep 100"], 5, "it is found")
+    finally:
+        orphan.kill()
+        orphan.wait()
+
+
 def _check_sample(up: Up) -> None:
     key = (up.data_dir / "default.key").read_text().strip()
     body = json.dumps({"metrics": [{"name": "test", "value": 1}]}).encode()
@@ -96,7 +108,7 @@ def _check_sample(up: Up) -> None:
 
     def is_queryable() -> bool:
         statement = "select value from samples where metric = 'test'"
-        sql = [str(OBSERVAI), "sql", statement, "--data-dir", str(up.data_dir), "--json"]
+        sql = role_command("sql", statement, "--data-dir", str(up.data_dir), "--json")
         shown = subprocess.run(sql, capture_output=True, check=False, text=True)
         return shown.returncode == 0 and json.loads(shown.stdout)["rows"] == [[1]]
 

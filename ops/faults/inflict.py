@@ -1,0 +1,178 @@
+"""Does to a running deployment what a drawn fault says."""
+
+import os
+import signal
+import subprocess
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+
+from ops import api
+from ops.faults.client import Client
+from ops.faults.disk import Disk
+from ops.faults.plan import Fault, Kind
+from ops.faults.running import KAFKA, SUPERVISOR, Up, wait
+from ops.faults.traffic import Jump
+from ops.supervise.child import die_with_parent, role_command
+from ops.supervise.supervisor import DEATHS_WITHIN_S, MAX_DEATHS
+
+# The supervisor gives up on a child that dies too often, as it should.
+_MOST_KILLS = MAX_DEATHS - 2
+_BACK_S, _EXTRA_READY_S = 60.0, 60.0
+_FILL_EVERY_S = 0.1
+_JUMP_STEPS = 6
+_EXTRA_PORT = 59
+_LEAVE_S = 12.0
+
+
+class Inflictor:
+    """Inflicts faults and says on whom. A killed supervisor is left to be started again."""
+
+    def __init__(self, up: Up, clients: Sequence[Client], disk: Disk) -> None:
+        self._up = up
+        self._clients = clients
+        self._disk = disk
+        self._kills_s: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_KILLS))
+        self._ways: Mapping[Kind, Callable[[Fault], list[str]]] = {
+            Kind.KILL: self._kill,
+            Kind.KILL_TWO: self._kill,
+            Kind.KILL_AGAIN: self._kill_again,
+            Kind.STOP: self._stop,
+            Kind.REBALANCE: self._rebalance,
+            Kind.FULL_DISK: self._fill,
+            Kind.CLOCK_JUMP: self._jump,
+        }
+
+    def inflict(self, fault: Fault) -> list[str]:
+        """Do it, and return the names of the victims; the fault is over when this returns."""
+        return self._ways[fault.kind](fault)
+
+    def _kill(self, fault: Fault) -> list[str]:
+        if fault.role == SUPERVISOR:
+            self._kill_supervisor()
+            return [SUPERVISOR]
+        victims = self._victims(fault, 1 + (fault.kind is Kind.KILL_TWO))
+        for name in victims:
+            self._signal(name, signal.SIGKILL)
+        return victims
+
+    def _kill_again(self, fault: Fault) -> list[str]:
+        """Kill one, and its successor while that recovers."""
+        (victim,) = self._victims(fault, 1)
+        before = self._signal(victim, signal.SIGKILL)
+        wait(lambda: self._up.pid(victim) not in {None, before}, _BACK_S, f"{victim} is restarted")
+        time.sleep(fault.lasts_s)
+        self._signal(victim, signal.SIGKILL)
+        return [victim, victim]
+
+    def _stop(self, fault: Fault) -> list[str]:
+        """Halt one, so that others take it for dead, and let it go on as if nothing were."""
+        (victim,) = self._victims(fault, 1)
+        self._signal(victim, signal.SIGSTOP)
+        time.sleep(fault.lasts_s)
+        self._signal(victim, signal.SIGCONT)
+        return [victim]
+
+    def _rebalance(self, fault: Fault) -> list[str]:
+        """End workers by turns while one more joins and leaves."""
+        workers = self._up.names("worker")
+        is_kind = fault.others[0] % 2 == 0
+        victims = []
+        extra = ExtraWorker(self._up)
+        try:
+            for at, number in enumerate(fault.others[1:4]):
+                victims.append(workers[at % len(workers)])
+                self._signal(victims[-1], signal.SIGTERM if number % 2 else signal.SIGKILL)
+                time.sleep(0.5 + number % 1000 / 1000)
+            extra.wait_ready()
+        finally:
+            extra.end(signal.SIGTERM if is_kind else signal.SIGKILL)
+        return [*victims, "extra worker"]
+
+    def _fill(self, fault: Fault) -> list[str]:
+        until_s = time.monotonic() + fault.lasts_s
+        try:
+            while time.monotonic() < until_s:
+                self._disk.fill(self._up)
+                time.sleep(_FILL_EVERY_S)
+        finally:
+            self._disk.free(self._up)
+        return ["disk"]
+
+    def _jump(self, fault: Fault) -> list[str]:
+        sources = [client.stream.source for client in self._clients]
+        for source in sources:
+            source.jump(Jump(fault.ahead_ms, _JUMP_STEPS))
+        for client, source in zip(self._clients, sources, strict=True):
+            wait(
+                lambda client=client, source=source: client.failure or not source.jumps_left,  # type: ignore[misc]
+                _BACK_S,
+                "the sender's clock is right again",
+            )
+            client.check()
+        return [f"{fault.ahead_ms / 60_000:+.0f} min"]
+
+    def _kill_supervisor(self) -> None:
+        self._up.process.kill()
+        self._up.process.wait()
+        self._kills_s.clear()
+
+    def _victims(self, fault: Fault, n: int) -> list[str]:
+        """Return so many names: the first of the fault's role, where that has been spared."""
+        everyone = [name for name in self._up.names() if name != "notifier"] + [KAFKA]
+        spared = [name for name in everyone if self._is_spared(name)] or everyone
+        chosen: list[str] = []
+        for number in fault.others[:n]:
+            of_role = [name for name in spared if name.partition("-")[0] == fault.role]
+            names = of_role if of_role and not chosen else [x for x in spared if x not in chosen]
+            chosen.append(names[number % len(names)])
+        return chosen
+
+    def _is_spared(self, name: str) -> bool:
+        since_s = time.monotonic() - DEATHS_WITHIN_S
+        return sum(killed_s > since_s for killed_s in self._kills_s[name]) < _MOST_KILLS - 1
+
+    def _signal(self, name: str, number: signal.Signals) -> int:
+        """Send a signal to a process that is there or comes back soon; return its id."""
+        wait(lambda: self._up.pid(name) is not None, _BACK_S, f"{name} runs")
+        pid = self._up.pid(name)
+        assert pid is not None
+        os.kill(pid, number)
+        if number in {signal.SIGKILL, signal.SIGTERM}:
+            self._kills_s[name].append(time.monotonic())
+        return pid
+
+
+class ExtraWorker:
+    """A worker started by role with settings alone, as on another machine."""
+
+    def __init__(self, up: Up) -> None:
+        port = int(up.url("edge").rpartition(":")[2]) + _EXTRA_PORT
+        self._url = f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen(  # noqa: S603 - our own command line
+            role_command("worker"),
+            env=up.environment
+            | {
+                "OBSERVAI_KAFKA": up.run["kafka"],
+                "OBSERVAI_SLOT": "elsewhere",
+                "OBSERVAI_LISTEN_PORT": str(port),
+                "OBSERVAI_DATA_DIR": str(up.data_dir.with_name("elsewhere")),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - only asks the kernel
+        )
+
+    def wait_ready(self) -> None:
+        """Return when it has taken up its partitions. Raises Stuck."""
+        wait(lambda: api.not_ready(self._url) is None, _EXTRA_READY_S, "one more worker is ready")
+
+    def end(self, number: signal.Signals) -> None:
+        """Let it leave, or kill it."""
+        self.process.send_signal(number)
+        try:
+            self.process.wait(_LEAVE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
