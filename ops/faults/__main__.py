@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,12 +18,11 @@ from ops.bench.report import ROOT
 from ops.broker.files import ensure_files
 from ops.demo.deployment import ended_by_sigterm
 from ops.faults.campaign import Campaign, layout_options
-from ops.faults.client import WrongAnswer
 from ops.faults.disk import Disk, disk
 from ops.faults.plan import SHORT, Kind, Plan
 from ops.faults.report import write_report
 from ops.faults.result import Result
-from ops.faults.running import Stuck, Up
+from ops.faults.running import Up
 from ops.ports import free_base_port
 from ops.progress import report_download
 from topology.settings import Settings
@@ -64,8 +64,9 @@ def run_campaign(plan: Plan, say: Callable[[str], None]) -> Result:
             result.facts["disk"] = place.how
             try:
                 _run(plan, folder, place, result, say_when)
-            except (Stuck, WrongAnswer) as error:
-                result.violations.append(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever ends a campaign is a finding
+                say_when(traceback.format_exc())
+                result.violations.append(f"{type(error).__name__}: {error}")
             result.facts["seconds"] = round(time.monotonic() - began_s)
             if not result.is_clean:
                 shutil.copytree(place.folder, folder / "kept", ignore_dangling_symlinks=True)

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ops import api
-from ops.faults.client import Client
+from ops.faults.client import Client, WrongAnswer
 from ops.faults.disk import Disk
 from ops.faults.plan import Fault, Kind
 from ops.faults.running import KAFKA, SUPERVISOR, Up, wait
@@ -100,17 +100,37 @@ class Inflictor:
         return ["disk"]
 
     def _jump(self, fault: Fault) -> list[str]:
+        """Let the senders' clocks be wrong; what the edges refuse for it they must count."""
+        before = self._refused()
+        self._jump_and_back(fault.ahead_ms)
+        counted, told, retries = (
+            int(now - then) for now, then in zip(self._refused(), before, strict=True)
+        )
+        # What was refused and then sent again is counted again.
+        if counted < told or (counted > told and not retries):
+            raise WrongAnswer(f"the edges refused {told} samples, and counted {counted}")
+        return [f"{fault.ahead_ms / 60_000:+.0f} min"]
+
+    def _refused(self) -> tuple[float, int, int]:
+        """Return what the edges have counted, what clients were told, and their retries."""
+        ledgers = [client.stream.ledger for client in self._clients]
+        return (
+            self._up.total("edge", "observai_samples_rejected_total", 'reason="future"'),
+            sum(ledger.n_refused for ledger in ledgers),
+            sum(ledger.n_retries for ledger in ledgers),
+        )
+
+    def _jump_and_back(self, ahead_ms: int) -> None:
         sources = [client.stream.source for client in self._clients]
         for source in sources:
-            source.jump(Jump(fault.ahead_ms, _JUMP_STEPS))
+            source.jump(Jump(ahead_ms, _JUMP_STEPS))
         for client, source in zip(self._clients, sources, strict=True):
             wait(
                 lambda client=client, source=source: client.failure or not source.jumps_left,  # type: ignore[misc]
                 _BACK_S,
                 "the sender's clock is right again",
             )
-            client.check()
-        return [f"{fault.ahead_ms / 60_000:+.0f} min"]
+            client.wait_for_requests(1)
 
     def _kill_supervisor(self) -> None:
         self._up.process.kill()

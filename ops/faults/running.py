@@ -116,6 +116,16 @@ class Up:
         """Whether every role's process says so."""
         return all(api.not_ready(url) is None for url in self.run["urls"].values())
 
+    def total(self, role: str, metric: str, label: str) -> float:
+        """Return the sum of a metric's series that have a label, over a role's processes."""
+        answers = [api.request("GET", f"{self.url(name)}/metrics") for name in self.names(role)]
+        lines = [line for one in answers for line in one.body.decode().splitlines()]
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith(f"{metric}{{") and label in line
+        )
+
     def children(self) -> list[psutil.Process]:
         """Return all processes below the supervisor."""
         try:
