@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ops.bench.machine import commit, describe_machine, describe_versions
 from ops.bench.report import ROOT
-from ops.broker.files import ensure_files
 from ops.demo.deployment import ended_by_sigterm
 from ops.faults.campaign import Campaign, layout_options
 from ops.faults.disk import Disk, disk
@@ -24,14 +23,15 @@ from ops.faults.report import write_report
 from ops.faults.result import Result
 from ops.faults.running import Up
 from ops.ports import free_base_port
-from ops.progress import report_download
+from ops.setup import run_setup
 from topology.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what the arguments name; return 1 if anything was lost, doubled, wrong or left over."""
     given = _parse(arguments)
-    ensure_files(Settings().cache_dir, report_download())
+    # Else the first faults would meet processes that compile.
+    run_setup(Settings())
     with ended_by_sigterm():
         result = run_campaign(_plan(given), _say)
     found = result.as_json()
