@@ -66,7 +66,7 @@ class Applier:
 
     def has_work(self) -> bool:
         """Whether a round would find work on windows."""
-        return bool(self._running) or any(map(self._progress.ready, self._lanes))
+        return bool(self._running) or any(map(self._progress.has_ready, self._lanes))
 
     def take_refused(self) -> list[Refused]:
         """Return what the store refused since the last call."""

@@ -37,6 +37,10 @@ class Progress:
         """Return what can be done next in a lane, see Tasks."""
         return self._tasks.ready(lane, self._stored_samples_next)
 
+    def has_ready(self, lane: Topic) -> bool:
+        """Whether anything can be done next in a lane."""
+        return self._tasks.has_ready(lane, self._stored_samples_next)
+
     def done(self, tasks: list[Task]) -> None:
         """Take note that tasks are done."""
         self._tasks.done(tasks)

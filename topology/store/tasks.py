@@ -50,17 +50,17 @@ class Tasks:
         tasks become ready in their order, so its offset can follow. The partition whose first
         task has waited for longest decides which kind it is.
         """
-        waiting = [
-            tasks
-            for tasks in self._by_place.values()
-            if tasks and tasks[0].lane == lane and _is_ready(tasks[0], stored_next)
-        ]
+        waiting = list(self._waiting(lane, stored_next))
         if not waiting:
             return []
         first = min(waiting, key=lambda tasks: tasks[0].block.receive_ms)
         if isinstance(first[0].block, CloseBlock):
             return list(takewhile(_is_close, first))
         return list(_marks(waiting, stored_next))
+
+    def has_ready(self, lane: Topic, stored_next: dict[int, int]) -> bool:
+        """Whether `ready` would give any."""
+        return any(True for _ in self._waiting(lane, stored_next))
 
     def done(self, tasks: Sequence[Task]) -> None:
         """Forget tasks that `ready` gave."""
@@ -88,6 +88,12 @@ class Tasks:
         """Forget all: the partitions begin again at their committed offsets."""
         self._by_place.clear()
         self._n_windows.clear()
+
+    def _waiting(self, lane: Topic, stored_next: dict[int, int]) -> Iterator[deque[Task]]:
+        """Yield the tasks of each partition of the lane whose first one can be done."""
+        for tasks in self._by_place.values():
+            if tasks and tasks[0].lane == lane and _is_ready(tasks[0], stored_next):
+                yield tasks
 
 
 def _is_close(task: Task) -> bool:

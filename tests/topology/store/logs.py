@@ -48,7 +48,7 @@ class Store:
         self._engine = engine
         self._log = log
         self.committed: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
-        self.n_steps = 0
+        self.now_ms = now_ms()
         self.restart()
 
     def restart(self) -> None:
@@ -58,7 +58,7 @@ class Store:
         for topic, offset in self.committed.items():
             self._progress.begin(TopicPartition(topic, 0), offset)
         # No time for windows: of each lane one step a round.
-        writer = Writer(self._engine, Metrics(), now_ms)
+        writer = Writer(self._engine, Metrics(), lambda: self.now_ms)
         self._applier = Applier(writer, self._progress, live_s=0, backfill_s=0)
 
     def round(self, topics: Iterable[Topic], n_records: int, n_steps: int | None = None) -> None:
@@ -74,16 +74,19 @@ class Store:
                 self.restart()
                 return
             step()
-            self.n_steps += 1
         assert self._applier.take_refused() == []
         offsets = self._progress.committable()
         self._progress.committed(offsets)
         self.committed |= {Topic(place.topic): offset for place, offset in offsets.items()}
 
+    def has_work(self) -> bool:
+        """Whether windows wait."""
+        return self._applier.has_work()
+
     def finish(self) -> None:
         """Read the rest and do all work; then all is committed."""
         ends = {topic: len(records) for topic, records in self._log.records.items()}
-        while self._read != ends or self._applier.has_work():
+        while self._read != ends or self.has_work():
             self.round(TOPICS, 50)
         assert self.committed == ends
 
