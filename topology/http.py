@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from topology.keys import Access, KeyRing, key_of_request
+from topology.keys import DEFAULT_TENANT, Access, KeyRing, Tenant, key_of_request
 from topology.metrics import Metrics
 
 _RETRY_AFTER_S = "2"
@@ -44,6 +44,27 @@ def authorize(ring: KeyRing, request: Request, scope: str | None) -> Access:
     if scope is not None and scope not in access.scopes:
         raise Refused(HTTPStatus.FORBIDDEN, f"this API key lacks the scope {scope!r}")
     return access
+
+
+def administered(ring: KeyRing, request: Request, named: str | None) -> Tenant:
+    """Return the tenant that an administrator's request is about: the key's own, or the one named.
+
+    A key of tenant `default` is the operator's, and may name any tenant; another key may name its
+    own only. Raises Refused.
+    """
+    own = authorize(ring, request, "admin").tenant
+    if named in {None, own.name}:
+        return own
+    if own.name != DEFAULT_TENANT:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            f"a key of tenant {own.name!r} says nothing of tenant {named!r}: leave the tenant out, "
+            f"or use an admin key of tenant {DEFAULT_TENANT!r}",
+        )
+    tenant = ring.tenant(named or "")
+    if tenant is None:
+        raise Refused(HTTPStatus.NOT_FOUND, f"no tenant {named!r}")
+    return tenant
 
 
 def measured_route(

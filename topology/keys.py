@@ -107,6 +107,10 @@ class KeyRing:
         tenant = self._tenants.get(key.tenant) if key else None
         return Access(tenant, key.scopes) if key and tenant else None
 
+    def tenants(self) -> list[str]:
+        """Return the names of all tenants, in an order of their own."""
+        return sorted(self._tenants)
+
     def tenant(self, name: str) -> Tenant | None:
         """Return a tenant by name."""
         return self._tenants.get(name)

@@ -73,6 +73,18 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.verify_windows = Counter(
+            "observai_verify_windows_total",
+            "Windows that the store has held against their samples.",
+            ["width"],
+            registry=registry,
+        )
+        self.verify_mismatch = Counter(
+            "observai_verify_mismatch_total",
+            "Windows that did not equal their samples, at two looks.",
+            ["width"],
+            registry=registry,
+        )
         self.store_insert = Histogram(
             "observai_store_insert_seconds",
             "One insert into the store.",

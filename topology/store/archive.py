@@ -20,6 +20,7 @@ from topology.gaps import report_gap
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import FLUSH_S, Batch
+from topology.store.evidence import ArchiveEvidence
 from topology.store.gate import Gate
 from topology.store.lag import report_lag
 from topology.store.pauses import Pauses
@@ -91,6 +92,7 @@ class Archive:
         )
         lanes = {settings.topic(topic) for topic in (Topic.ROLLUPS, Topic.RECOMPUTE)}
         self._pauses = Pauses(context, self._consumer, self._progress, lanes)
+        self.evidence = ArchiveEvidence(settings, self._consumer, self._progress)
 
     async def run(self) -> None:
         """Archive until the role stops, then write and commit what is gathered."""

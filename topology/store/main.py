@@ -25,6 +25,9 @@ from topology.store.memory import keep_freed_memory, release_memory
 from topology.store.parts import watch_parts
 from topology.store.queries import Queries
 from topology.store.retention import watch_retention
+from topology.store.self_check import SelfCheck
+from topology.store.verify import Verifier
+from topology.store.verify_api import VerifyApi
 from topology.store.writer import Writer
 from topology.topics import ensure_topics
 
@@ -43,7 +46,13 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     feed = ConfigFeed(context)
     queries = Queries(settings)
     producer = make_producer(settings)
-    await context.serve(SqlApi(feed.ring, queries, context.metrics).routes())
+    verifier = Verifier(queries)
+    await context.serve(
+        [
+            *SqlApi(feed.ring, queries, context.metrics).routes(),
+            *VerifyApi(feed.ring, verifier, context.metrics).routes(),
+        ]
+    )
     engine = await _open(context, migrate)
     queries.open(engine)
     gate = Gate(disk_of_store(settings))
@@ -54,7 +63,9 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
         await feed.start()
         await _bootstrap(context, feed, producer)
         context.health.set("start", None)
-        await _archive(context, engine, producer, gate).run()
+        archive = _archive(context, engine, producer, gate)
+        watchers.append(SelfCheck(context, feed.ring, verifier, archive.evidence).start())
+        await archive.run()
     finally:
         for watcher in watchers:
             watcher.cancel()

@@ -4,6 +4,7 @@ from aiokafka import TopicPartition
 
 from schemas.topics import Topic
 from topology.store.batch import Batch
+from topology.store.closings import Closings
 from topology.store.tasks import Task, Tasks
 
 
@@ -12,6 +13,7 @@ class Progress:
 
     def __init__(self, samples_topic: str) -> None:
         self._samples_topic = samples_topic
+        self.closings = Closings()
         self._tasks = Tasks()
         self._done_next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -32,6 +34,7 @@ class Progress:
                 self._stored_samples_next[place.partition] = offset
         for task in batch.tasks:
             self._tasks.add(task)
+        self.closings.note(batch)
 
     def ready(self, lane: Topic) -> list[Task]:
         """Return what can be done next in a lane, see Tasks."""
@@ -58,6 +61,14 @@ class Progress:
         """Take note of committed offsets."""
         self._committed.update(offsets)
 
+    def samples_partitions(self) -> list[int]:
+        """Return the partitions of topic samples."""
+        return sorted(self._stored_samples_next)
+
+    def done_next(self, place: TopicPartition) -> int:
+        """Return the first offset of a partition that is not stored."""
+        return self._done_next.get(place, self._committed.get(place, 0))
+
     def n_pending_windows(self, place: TopicPartition) -> int:
         """Return how many windows of the partition wait to be computed again."""
         return self._tasks.n_windows(place)
@@ -68,6 +79,7 @@ class Progress:
 
     def clear(self) -> None:
         """Forget all: whoever owns the partitions next begins at their committed offsets."""
+        self.closings.clear()
         self._tasks.clear()
         self._done_next.clear()
         self._committed.clear()

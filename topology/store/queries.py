@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
@@ -82,8 +83,17 @@ class Queries:
         """Take queries from now on."""
         self._engine = engine
 
-    async def run(self, tenant: str, sql: str, format_name: str) -> bytes:
-        """Run a checked statement; return the response's body. Raises QueryFailed."""
+    async def run(
+        self,
+        tenant: str,
+        sql: str,
+        format_name: str,
+        parameters: dict[str, Any] | None = None,
+    ) -> bytes:
+        """Run a checked statement, or one of ours; return the response's body.
+
+        Raises QueryFailed.
+        """
         if self._n_of_tenant[tenant] >= MAX_RUNNING_OF_TENANT + MAX_WAITING_OF_TENANT:
             raise QueryFailed(
                 f"{self._n_of_tenant[tenant]} queries of tenant {tenant!r} run or wait already",
@@ -95,7 +105,7 @@ class Queries:
         try:
             async with _within(slots, MAX_WAIT_S):
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._threads, self._run, tenant, sql, format_name
+                    self._threads, self._run, tenant, sql, format_name, parameters
                 )
         finally:
             self._n_of_tenant[tenant] -= 1
@@ -109,13 +119,15 @@ class Queries:
         self._engine = None
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, tenant: str, sql: str, format_name: str) -> bytes:
+    def _run(
+        self, tenant: str, sql: str, format_name: str, parameters: dict[str, Any] | None
+    ) -> bytes:
         started_s = time.perf_counter()
         if (engine := self._engine) is None:
             raise QueryFailed("the store is not open", "CLOSED", HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             with engine.reader(tenant) as client:
-                body = client.raw_query(sql, fmt=FORMATS[format_name].engine_name)
+                body = client.raw_query(sql, parameters, fmt=FORMATS[format_name].engine_name)
         except ClickHouseError as error:
             raise explain(error, self._settings) from error
         if format_name != "json":
