@@ -15,6 +15,10 @@ class ApiError(Exception):
     """A server did not answer, or refused; the text is for the user."""
 
 
+class TooMuch(ApiError):
+    """What was asked for takes more time or memory than one request may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Status and body of an HTTP answer."""

@@ -67,7 +67,7 @@ class Partitions:
 
 async def look(settings: Settings, urls: Mapping[str, str]) -> Partitions:
     """Ask Kafka and the processes at these URLs, by their names. Raises PartitionsError."""
-    admin = await _connect(settings)
+    admin = await connect(settings)
     try:
         topics = await count_partitions(admin, settings)
         committed = {reader: await _committed(admin, settings, reader) for reader in READERS}
@@ -84,7 +84,7 @@ async def look(settings: Settings, urls: Mapping[str, str]) -> Partitions:
 
 async def grow(settings: Settings, to: int) -> None:
     """Give all partitioned topics so many partitions. Raises PartitionsError."""
-    admin = await _connect(settings)
+    admin = await connect(settings)
     try:
         counts = await count_partitions(admin, settings)
         if to < counts.get(Topic.SAMPLES, 0):
@@ -130,7 +130,8 @@ def places(settings: Settings) -> tuple[Settings, dict[str, str]]:
     return settings.model_copy(update={"kafka": run["kafka"]}), urls
 
 
-async def _connect(settings: Settings) -> AIOKafkaAdminClient:
+async def connect(settings: Settings) -> AIOKafkaAdminClient:
+    """Return a client of the broker that the caller closes. Raises PartitionsError."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=_ADMIN_TIMEOUT_MS
     )

@@ -15,6 +15,7 @@ from topology.settings import Settings
 FORMATS = ("json", "csv", "arrow", "parquet")
 FOLLOW_EVERY_S = 1.0
 _FOLLOW_ROWS = 1_000
+_TOO_MUCH = {http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
 
 class Sample(TypedDict):
@@ -47,14 +48,23 @@ class Service:
         """Run one SELECT; return the body in the format. Raises ApiError in plain words."""
         if output_format not in FORMATS:
             raise api.ApiError(f"--format {output_format}: choose table, {', '.join(FORMATS)}")
-        target = f"{self.url}/api/v1/sql?" + urllib.parse.urlencode({"format": output_format})
+        target = "/api/v1/sql?" + urllib.parse.urlencode({"format": output_format})
+        return self.post(target, statement.encode())
+
+    def post(self, target: str, body: bytes) -> bytes:
+        """Post to a path; return the body of the answer.
+
+        Raises ApiError in plain words, TooMuch where less may be asked for at once.
+        """
         try:
-            answer = api.request("POST", target, key=self.key, body=statement.encode())
+            answer = api.request("POST", f"{self.url}{target}", key=self.key, body=body)
         except (OSError, http.client.HTTPException) as error:
             raise api.ApiError(
                 f"no answer from {self.url} ({error}). Is `observai up` running? "
                 "`observai doctor` tells"
             ) from None
+        if answer.status in _TOO_MUCH:
+            raise api.TooMuch(_reason(answer))
         if answer.status != http.HTTPStatus.OK:
             raise api.ApiError(_reason(answer))
         return answer.body

@@ -20,6 +20,7 @@ from ops.cli.options import (
     StoreUrl,
     settings_of,
 )
+from ops.cli.verify import verify
 
 app = typer.Typer(
     name="observai",
@@ -272,6 +273,7 @@ def version(as_json: AsJson = False) -> None:
 
 app.command()(operate.migrate)
 app.command()(operate.partitions)
+app.command()(verify)
 
 
 def main() -> None:

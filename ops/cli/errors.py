@@ -13,14 +13,17 @@ _FAILURES = {
     "BrokerFilesError",
     "DataDirInUseError",
     "DeploymentError",
+    "LogError",
     "MigrationError",
     "PartitionsError",
     "PortInUseError",
     "SendError",
     "StoreUnavailable",
+    "TooMuch",
     "TopicError",
+    "VerifyError",
 }
-_USAGE = {"SettingsError"}
+_USAGE = {"SettingsError", "TimeError"}
 
 
 @contextlib.contextmanager

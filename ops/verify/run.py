@@ -1,0 +1,169 @@
+"""One run of `observai verify`: first look, second look at what differed, and the report."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ops.query import Service
+from ops.times import show_time
+from ops.verify import processes
+from ops.verify.balance import LAST_RANK, Ranks
+from ops.verify.logged import LogCheck, Walk
+from ops.verify.report import Report
+from ops.verify.sample_log import SampleLog
+from ops.verify.store import VerifiedStore
+from schemas.topics import Topic
+from topology.settings import Settings
+from topology.store.verify import Difference, Width
+
+# Odd, so that every id has a rank of its own; its bits are those of the golden ratio.
+_FACTOR = 0x9E3779B97F4A7C15
+# An idle archive commits every 10 s.
+_ARCHIVE_S, _SETTLE_S, _BLIND_WAIT_S = 30.0, 120.0, 15.0
+MAX_WINDOWS = 10_000
+
+Say = Callable[[str], None]
+
+
+class VerifyError(Exception):
+    """There is nothing to verify, or it cannot be; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to verify. tenant: None for the key's own; n_series: 0 for all; to_ms: None for now."""
+
+    tenant: str | None
+    from_ms: int
+    to_ms: int | None
+    n_series: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a deployment is. urls: of its processes by name, where known.
+
+    settings: name the broker; None where it is not known, as with a store's URL alone.
+    """
+
+    service: Service
+    urls: Mapping[str, str]
+    settings: Settings | None
+
+
+async def verify(places: Places, request: Request, say: Say) -> Report:
+    """Verify a deployment. Raises ApiError, PartitionsError, LogError or VerifyError."""
+    began_s = time.monotonic()
+    run = _Run(places, request, say)
+    if places.settings is None:
+        await run.without_log()
+    else:
+        async with SampleLog(places.settings) as log:
+            await run.with_log(log)
+    run.report.seconds = round(time.monotonic() - began_s, 3)
+    return run.report
+
+
+class _Run:
+    def __init__(self, places: Places, request: Request, say: Say) -> None:
+        self._places = places
+        self._request = request
+        self._say = say
+        self._store = VerifiedStore(places.service, request.tenant)
+        # All series come by id: neighbours share what the store has to read.
+        self._ranks = Ranks(_FACTOR, request.seed) if request.n_series else Ranks(1, 0)
+        self._from_s, self._to_s = self._range()
+        chosen = self._store.choose(self._from_s, self._ranks, request.n_series)
+        self._ids = chosen.series_ids
+        self.report = Report(chosen.tenant, request.seed)
+        if chosen.kept_from_s > self._from_s:
+            self._from_s = chosen.kept_from_s
+            self.report.notes.append(f"what is from before {_shown(self._from_s)} may have expired")
+        self.report.from_ms, self.report.to_ms = self._from_s * 1000, self._to_s * 1000
+
+    async def without_log(self) -> None:
+        """Compare windows only; what differs is looked at again a little later."""
+        self.report.notes.append(
+            "no Kafka is known, so samples were not held against the log: set OBSERVAI_KAFKA, or "
+            "use --data-dir of a running `observai up`"
+        )
+        suspects = self._compare(self._ids)
+        if suspects:
+            self._say(f"{len(suspects)} windows differ: looking again in {_BLIND_WAIT_S:.0f} s")
+            await asyncio.sleep(_BLIND_WAIT_S)
+            self._look_again(suspects)
+
+    async def with_log(self, log: SampleLog) -> None:
+        """Compare windows with samples, and samples with the log."""
+        edges = processes.edges(self._places.urls, self.report.tenant)
+        ends = await log.ends(Topic.SAMPLES)
+        self._say("waiting for the archive")
+        behind = await log.wait_done(("archive",), ends, _ARCHIVE_S)
+        parts = await log.parts(self._from_s * 1000, await log.done("archive", ends))
+        check = LogCheck(log, self._store, await self._walk(log), self._say)
+        await check.check(parts)
+        self.report.balance = check.balance
+        check.balance.count_edges(edges, self._from_s if await log.reaches_back(parts) else None)
+        suspects = self._compare(sorted(check.series_ids.union(self._ids)))
+        if suspects or check.n_suspects:
+            self._say(f"{len(suspects)} windows and {check.n_suspects} samples differ: waiting")
+            behind = await _settle(log)
+            self._look_again(suspects)
+            await check.look_again(await log.ends(Topic.SAMPLES))
+            self.report.samples = check.differences
+        if behind:
+            self.report.notes.append(f"not settled: {behind}; `observai doctor` tells why")
+
+    def _range(self) -> tuple[int, int]:
+        """Return from and to in seconds: whole windows of it are judged. Raises VerifyError."""
+        asked_s = None if self._request.to_ms is None else self._request.to_ms // 1000
+        closed_s = int(processes.closed_until_s(self._places.urls, time.time()))
+        from_s, to_s = -(-self._request.from_ms // 1000), min(asked_s or closed_s, closed_s)
+        if from_s >= to_s:
+            raise VerifyError(
+                f"nothing to verify from {_shown(from_s)} to {_shown(to_s)}: windows are closed "
+                f"until {_shown(closed_s)}; give an earlier --from, or wait"
+            )
+        return from_s, to_s
+
+    async def _walk(self, log: SampleLog) -> Walk:
+        n_series = self._request.n_series
+        is_all = not n_series or len(self._ids) < n_series
+        last_rank = LAST_RANK if is_all else self._ranks.of_one(self._ids[-1])
+        now_ms = round(time.time() * 1000)
+        return Walk(self.report.tenant, self._ranks, last_rank, await log.lettered(), now_ms)
+
+    def _compare(self, series_ids: Sequence[int]) -> list[Difference]:
+        """Compare all windows of the series; return those that differ."""
+        suspects: list[Difference] = []
+        self.report.n_series = len(series_ids)
+        for verdict in self._store.compare(series_ids, self._from_s, self._to_s):
+            for width in verdict.widths:
+                before = self.report.widths.get(width.width_s, Width(width.width_s, 0, 0, 0))
+                self.report.widths[width.width_s] = before.plus(width)
+            suspects += verdict.differences[: MAX_WINDOWS - len(suspects)]
+            n_windows = sum(one.n_windows for one in self.report.widths.values())
+            self._say(f"windows: {n_windows:,} compared, {len(suspects)} differ")
+        return suspects
+
+    def _look_again(self, suspects: Sequence[Difference]) -> None:
+        """Keep what differs still; a worker that has just begun did not know what is closed."""
+        closed_s = processes.closed_until_s(self._places.urls, time.time())
+        known = [one for one in suspects if one.start_s + one.width_s <= closed_s]
+        self.report.windows = self._store.again(known)
+
+
+async def _settle(log: SampleLog) -> str | None:
+    """Wait until all that is logged now has led to rows; return what has not at the deadline."""
+    until_s = time.monotonic() + _SETTLE_S
+    samples = await log.ends(Topic.SAMPLES)
+    behind = await log.wait_done(("window", "archive"), samples, _SETTLE_S)
+    rollups = await log.ends(Topic.ROLLUPS, Topic.RECOMPUTE)
+    left_s = max(0.0, until_s - time.monotonic())
+    return await log.wait_done(("archive",), rollups, left_s) or behind
+
+
+def _shown(time_s: int) -> str:
+    return show_time(time_s * 1000)
