@@ -1,7 +1,7 @@
 """A campaign: load, faults one after the other, recovery after each, and full checks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from ops.api import ApiError
@@ -10,7 +10,7 @@ from ops.faults.client import Stream
 from ops.faults.disk import Disk
 from ops.faults.inflict import Inflictor
 from ops.faults.load import LIVE, LIVE_DELAY_MS, Load
-from ops.faults.plan import Fault, Plan, draw_faults
+from ops.faults.plan import Fault, Plan, draw_faults, in_volleys
 from ops.faults.probe import Probe
 from ops.faults.result import Inflicted, Result
 from ops.faults.running import SUPERVISOR, Stuck, Up, wait
@@ -52,10 +52,12 @@ class Campaign:
         for client in self.load.clients:
             client.wait_for_requests(10)
         self._say(f"{len(self.load.clients)} clients send")
-        for fault in draw_faults(self._plan):
-            self._inflict(fault)
-            if fault.number % self._plan.group == 0 and fault.number < self._plan.n_faults:
-                self._end_group(fault.number // self._plan.group)
+        n_groups = 1
+        for volley in in_volleys(draw_faults(self._plan), self._plan.together):
+            self._recover([self._inflict(fault) for fault in volley])
+            if n_groups * self._plan.group <= volley[-1].number < self._plan.n_faults:
+                self._end_group(n_groups)
+                n_groups += 1
         self._end()
 
     def abandon(self) -> None:
@@ -63,36 +65,37 @@ class Campaign:
         for client in self.load.clients:
             client.abandon()
 
-    def _inflict(self, fault: Fault) -> None:
+    def _inflict(self, fault: Fault) -> Inflicted:
         began_s = time.monotonic()
-        inflicted = Inflicted(fault, self._layout, "")
+        inflicted = Inflicted(fault, self._layout)
         self.result.faults.append(inflicted)
         inflicted.victims = self._inflictor.inflict(fault)
         inflicted.took_s = time.monotonic() - began_s
         inflicted.ended_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3]
-        inflicted.recovery_s = self._recover(inflicted)
         self._say(
             f"{fault.number:>4}/{self._plan.n_faults} {fault.kind:<10} "
-            f"{', '.join(inflicted.victims):<40} {inflicted.took_s:5.1f} s, "
-            f"recovered in {inflicted.recovery_s:5.2f} s"
+            f"{', '.join(inflicted.victims):<40} {inflicted.took_s:5.1f} s"
         )
-        self._check_processes(f"after fault {fault.number}")
-        self.load.check()
+        return inflicted
 
-    def _recover(self, inflicted: Inflicted) -> float:
+    def _recover(self, volley: Sequence[Inflicted]) -> None:
         began_s = time.monotonic()
-        self._probe.begin(inflicted.fault.number)
+        last = volley[-1]
+        self._probe.begin(last.fault.number)
 
         def is_through() -> bool:
             if (code := self.up.process.poll()) is not None:
-                if SUPERVISOR not in inflicted.victims:
-                    inflicted.gave_up = True
-                    self._violated(f"fault {inflicted.fault.number}: `up` ended with code {code}")
+                if SUPERVISOR not in last.victims:
+                    last.gave_up = True
+                    self._violated(f"fault {last.fault.number}: `up` ended with code {code}")
                 self._start()
             return self._probe.is_through()
 
         wait(is_through, RECOVERY_S, "all ready, and a fresh sample queryable", poll_s=_POLL_S)
-        return time.monotonic() - began_s
+        last.recovery_s = time.monotonic() - began_s
+        self._say(f"     recovered in {last.recovery_s:.2f} s")
+        self._check_processes(f"after fault {last.fault.number}")
+        self.load.check()
 
     def _start(self) -> None:
         self.up.start(*layout_options(self._layout))

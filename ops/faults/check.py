@@ -24,7 +24,7 @@ from topology.clock import now_ms
 MAX_ROWS = 400_000
 # What a window still waits for when its last sample is stored: that its tenant is silent for long
 # enough, a tick, the allowed lateness, and the store.
-CLOSED_AFTER_MS = 30_000
+CLOSED_AFTER_MS = 25_000
 _EVER_MS = 1 << 41
 _RETRY_S = 1.0
 

@@ -1,6 +1,6 @@
 """The faults of a campaign, drawn from a seed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -40,12 +40,14 @@ _JUMPS_MS = (HOUR_MS, -HOUR_MS, 5 * MINUTE_MS)
 class Plan:
     """What a campaign does.
 
+    together: faults, one right after the other, between two recoveries.
     group: faults between two full checks. layouts: workers and edges of each group in turn.
     longest_stop_s: of a stopped process; one of each deck is stopped for as long.
     """
 
     n_faults: int = 200
     seed: int = 1
+    together: int = 1
     group: int = 20
     layouts: tuple[int, ...] = (2, 2, 1)
     longest_stop_s: float = 20.0
@@ -64,7 +66,7 @@ class Plan:
         return asdict(self) | {"without": sorted(self.without)}
 
 
-SHORT = Plan(n_faults=25, group=25, layouts=(2,), longest_stop_s=12.0, disk_mb=1536)
+SHORT = Plan(n_faults=25, together=3, group=25, layouts=(2,), longest_stop_s=6.0, disk_mb=1536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,24 @@ def draw_faults(plan: Plan) -> Iterator[Fault]:
             yield _fault(number, kind, role, rng, plan, is_longest=stops == 1)
             if number == plan.n_faults:
                 return
+
+
+def in_volleys(faults: Iterable[Fault], together: int) -> Iterator[list[Fault]]:
+    """Yield the faults in groups of so many, which are inflicted without a recovery between.
+
+    A clock jump is alone, as edges must be there to refuse; a killed supervisor ends its group.
+    """
+    volley: list[Fault] = []
+    for fault in faults:
+        if volley and (len(volley) == together or Kind.CLOCK_JUMP in {fault.kind, volley[-1].kind}):
+            yield volley
+            volley = []
+        volley.append(fault)
+        if fault.role == SUPERVISOR:
+            yield volley
+            volley = []
+    if volley:
+        yield volley
 
 
 def _fault(  # noqa: PLR0913 - what it is drawn from

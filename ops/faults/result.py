@@ -13,12 +13,12 @@ from ops.faults.plan import Fault
 class Inflicted:
     """A fault that was inflicted: on whom, when it ended, and how long until all worked again.
 
-    gave_up: `up` ended by itself, and was started again by the campaign.
+    recovery_s: None where the next fault came first. gave_up: `up` ended by itself.
     """
 
     fault: Fault
     layout: int
-    ended_at: str
+    ended_at: str = ""
     victims: Sequence[str] = ()
     took_s: float = 0.0
     recovery_s: float | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from ops.faults.client import WrongAnswer, check_answer
 from ops.faults.ledger import Ledger
-from ops.faults.plan import Kind, Plan, draw_faults
+from ops.faults.plan import Kind, Plan, draw_faults, in_volleys
 from ops.faults.traffic import HOUR_MS, JUMPED_AS_JSON, Jump, Pattern, Request, Source, keys_of
 from schemas.samples import STALE_MARKER_BITS
 
@@ -120,6 +120,19 @@ def test_twenty_faults_are_of_every_kind_but_those_left_out() -> None:
     assert {fault.kind for fault in faults} == set(Kind) - {Kind.FULL_DISK}
     assert [fault.number for fault in faults] == list(range(1, 21))
     assert max(fault.lasts_s for fault in faults if fault.kind is Kind.STOP) == 20.0
+
+
+def test_faults_come_in_volleys_but_for_wrong_clocks_and_after_a_killed_supervisor() -> None:
+    faults = list(draw_faults(Plan(n_faults=60)))
+
+    volleys = list(in_volleys(faults, 3))
+
+    assert [fault for volley in volleys for fault in volley] == faults
+    assert {len(volley) for volley in volleys} == {1, 2, 3}
+    for volley in volleys:
+        assert len(volley) == 1 or Kind.CLOCK_JUMP not in {fault.kind for fault in volley}
+        assert "supervisor" not in {fault.role for fault in volley[:-1]}
+    assert list(in_volleys(faults, 1)) == [[fault] for fault in faults]
 
 
 def test_a_ledger_keeps_what_was_sent_in_order() -> None:
