@@ -8,9 +8,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.topics import Topic
 from tests.topology.running import read_topic
+from tests.topology.store.archiving import Bench
 from tests.topology.store.rows import NOON_MS
-from tests.topology.store.test_archive import Bench
-from tests.topology.store.test_archive import bench as bench
 from topology.clock import now_ms
 from topology.metrics import Metrics
 from topology.store.writer import Writer
