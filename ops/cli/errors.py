@@ -13,7 +13,6 @@ _FAILURES = {
     "BrokerFilesError",
     "DataDirInUseError",
     "DeploymentError",
-    "LogError",
     "MigrationError",
     "PartitionsError",
     "PortInUseError",
@@ -21,7 +20,6 @@ _FAILURES = {
     "StoreUnavailable",
     "TooMuch",
     "TopicError",
-    "VerifyError",
 }
 _USAGE = {"SettingsError", "TimeError"}
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from ops.verify.run import Places
 
+# Not 1: that says that something differs.
+EXIT_UNVERIFIED = 2
+
 _REDRAW_S, _SAY_EVERY_S = 0.1, 2.0
 
 
@@ -37,7 +40,8 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
 
     Windows of every width and column are computed again by SQL over the stored samples. Samples
     still in Kafka are held against the stored ones, bit by bit; logged = stored + repeated +
-    dead-lettered. What differs is looked at twice. Exit code 1 if anything differs.
+    dead-lettered. What differs is looked at twice. Exit code 0 if nothing differs, 1 if
+    something does, 2 if it could not be verified.
 
     \b
     Examples:
@@ -50,8 +54,11 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
 
     import msgspec
 
+    from ops.api import ApiError
+    from ops.partitions import PartitionsError
     from ops.times import parse_time_ms
     from ops.verify import report, run
+    from ops.verify.sample_log import LogError
 
     now_ms = round(time.time() * 1000)
     request = run.Request(
@@ -61,7 +68,11 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         series,
         secrets.randbits(32) if seed is None else seed,
     )
-    found = asyncio.run(run.verify(_places(data_dir, url, key, config), request, _say()))
+    try:
+        found = asyncio.run(run.verify(_places(data_dir, url, key, config), request, _say()))
+    except (ApiError, PartitionsError, LogError, run.VerifyError) as error:
+        print(f"observai: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_UNVERIFIED) from None
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if as_json:

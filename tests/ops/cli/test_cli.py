@@ -78,6 +78,26 @@ def test_sql_when_nobody_answers_names_the_address(tmp_path: Path) -> None:
     assert "no answer from http://127.0.0.1:1" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "default.key"),
+        (["--url", "http://127.0.0.1:1", "--key", "k"], "no answer from http://127.0.0.1:1"),
+        (["--from", "yesterday"], "'yesterday' is no time: give RFC 3339"),
+        (["--url", "http://127.0.0.1:1", "--key", "k", "--from", "1s"], "give an earlier --from"),
+    ],
+)
+def test_verify_that_cannot_verify_is_told_from_a_difference(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    """Exit code 2: 1 means that something differs."""
+    done = run("verify", *options, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_up_on_a_held_directory_says_who_holds_it(tmp_path: Path) -> None:
     """The second `up` refuses at once."""
     lock = data_lock.acquire(tmp_path / "d", "http://127.0.0.1:8080")

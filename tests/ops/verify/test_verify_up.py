@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from ops import api
+from ops.faults.running import Up
 from ops.ports import free_base_port
+from ops.supervise.child import role_command
 from ops.verify.processes import closed_until_s
 from schemas.rollups import RollupBlock, encode_rollups
 from schemas.topics import Topic, partition_of
-from tests.running_up import OBSERVAI, Up
 from tests.topology.running import producing
 from tests.waiting import wait_until
 from topology.clock import now_ms
@@ -29,28 +30,22 @@ N_SERIES, N_STEPS = 12, 150
 
 
 @pytest.fixture
-def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
-    monkeypatch.setenv("OBSERVAI_CHECKPOINT_S", "2")
-    monkeypatch.setenv("OBSERVAI_SKETCHES", "true")
-    monkeypatch.setenv("OBSERVAI_FINE_WINDOWS", "true")
-    started = Up(tmp_path, free_base_port())
+def up(tmp_path: Path) -> Iterator[Up]:
+    names = {"CHECKPOINT_S": "2", "SKETCHES": "true", "FINE_WINDOWS": "true"}
+    environment = {f"OBSERVAI_{name}": value for name, value in names.items()}
+    started = Up(tmp_path, free_base_port(), environment=environment)
     yield started
     started.close()
 
 
+def run_verify(up: Up, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = role_command("verify", "--data-dir", str(up.data_dir), "--from", "5h", *options)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
+
+
 def verify(up: Up, *options: str) -> tuple[int, dict[str, Any]]:
     """Return exit code and report."""
-    command: list[str | Path] = [
-        OBSERVAI,
-        "verify",
-        "--data-dir",
-        up.data_dir,
-        "--from",
-        "4h",
-        "--json",
-        *options,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
+    done = run_verify(up, "--json", *options)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -157,13 +152,7 @@ def _check_forgeries(up: Up, start_ms: int) -> None:
     assert (report["balance"]["unreadable"], report["balance"]["without_letter"]) == (1, 0)
     assert report["balance"]["difference"] == 0
 
-    shown = subprocess.run(
-        [OBSERVAI, "verify", "--data-dir", up.data_dir, "--from", "5h", "--series", "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=170,
-    )
+    shown = run_verify(up, "--series", "0")
     assert shown.returncode == 1
     assert "DIFFERENT window of 60 s" in shown.stdout
     assert 'past{i="' in shown.stdout
