@@ -92,7 +92,7 @@ def _cpu_busy(store: Service) -> list[tuple[int, float]]:
     rows = store.table(
         "SELECT toUnixTimestamp(window_start) AS start, "
         "100 * sumIf(increase, labels['mode'] NOT IN ('idle', 'iowait')) / sum(increase) "
-        "FROM rollups WHERE metric = 'node_cpu_seconds_total' "
+        "FROM rollups WHERE width_s = 60 AND metric = 'node_cpu_seconds_total' "
         "AND labels['instance'] = 'recording' GROUP BY start "
         "HAVING sum(increase) > 0 ORDER BY start"
     ).rows
