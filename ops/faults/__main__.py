@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     run_setup(Settings())
     with ended_by_sigterm():
         result = run_campaign(_plan(given), _say)
+    result.facts["command"] = " ".join(["python -m ops.faults", *(arguments or sys.argv[1:])])
     found = result.as_json()
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n")
@@ -100,6 +101,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.faults", description=__doc__)
     parser.add_argument("--faults", type=int, help=f"default {Plan().n_faults}")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
+    parser.add_argument("--live-series", type=int, help="of the client that sends the present")
     parser.add_argument("--short", action="store_true", help="as in CI: few faults, short ones")
     parser.add_argument("--without", action="append", default=[], choices=list(map(str, Kind)))
     parser.add_argument("--layout", type=int, action="append", help="workers and edges of a group")
@@ -114,6 +116,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         base,
         seed=given.seed,
         n_faults=given.faults or base.n_faults,
+        n_live=given.live_series or base.n_live,
         layouts=tuple(given.layout or base.layouts),
         without=frozenset(map(Kind, given.without)),
     )

@@ -12,7 +12,9 @@ from topology.clock import now_ms
 from topology.keys import DEFAULT_TENANT, Tenant
 
 LIVE, FAST = "faults_live", "faults_fast"
-_LIVE_STEP_MS, _FAST_STEP_MS, _FAST_PAUSE_S = 500, 10_000, 0.1
+_FAST_STEP_MS, _FAST_PAUSE_S = 10_000, 0.1
+# A live step of 400 series comes every half second, one of 40,000 every 13 seconds.
+_LEAST_LIVE_STEP_MS, _LIVE_SAMPLES_PER_S = 500, 3_000
 # History that is sent at a hundred times its speed: a day of it is more than a generation.
 _FAST_BEGIN_MS = 24 * HOUR_MS
 # Every other generation the live client is so far behind, as agents with a queue are.
@@ -97,7 +99,7 @@ class Load:
         delay_ms = LIVE_DELAY_MS * (generation % 2 == 0)
         live = Pattern(
             self._plan.n_live,
-            _LIVE_STEP_MS,
+            max(_LEAST_LIVE_STEP_MS, self._plan.n_live * 1000 // _LIVE_SAMPLES_PER_S),
             begin_ms - delay_ms,
             0.0,
             is_live=True,

@@ -10,7 +10,7 @@ from ops.faults.result import recoveries
 BY_HAND = "## What failed on the way, and was mended"
 
 _MADE_BY = (
-    "Made by `python -m ops.faults --faults {n} --seed {seed}` on {time}, commit {commit}; "
+    "Made by `{command}` on {time}, commit {commit}; "
     "nothing above the last section is written by hand."
 )
 _TOTALS = (
@@ -36,7 +36,7 @@ def render(found: Mapping[str, Any]) -> str:
     lines = [
         "# Crash and fault campaign",
         "",
-        _MADE_BY.format(n=len(found["faults"]), **found),
+        _MADE_BY.format(**found),
         "",
         *_table(("", ""), _facts(found)),
         "",
@@ -59,9 +59,10 @@ def render(found: Mapping[str, Any]) -> str:
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     machine = "{cpu}, {cores} cores, {memory_mb:,} MB, Linux {kernel}".format(**found["machine"])
+    versions = ", ".join(f"{name} {one}" for name, one in found["versions"].items() if one)
     return [
         ("machine", machine),
-        ("versions", ", ".join(f"{name} {number}" for name, number in found["versions"].items())),
+        ("versions", versions),
         ("seed", str(found["seed"])),
         ("took", f"{found['seconds'] / 60:.0f} min"),
         ("load", f"{found['samples']:,} samples acknowledged in {found['requests']:,} requests"),
@@ -100,7 +101,7 @@ def _compared(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 totals[name] = [
                     one + difference[column] for one, column in zip(sums, columns, strict=True)
                 ]
-    return [(name, *(f"{one:,}" for one in sums)) for name, sums in sorted(totals.items())]
+    return [(name, *(f"{one:,}" for one in sums)) for name, sums in totals.items()]
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

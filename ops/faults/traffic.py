@@ -17,6 +17,8 @@ STALE = STALE_MARKER_BITS.view(np.float64)
 _EIGHTH = 0.125
 _RESET, _STALE = 0.002, 0.002
 _LONGEST_SILENCE = 60
+# Steps after which the last series has begun; half of them begin at once.
+_ALL_BEGUN = 300
 JUMPED_AS_JSON = "jumped, sent as JSON"
 _REMEMBERED = 200
 _UNSURE_KEYS = 100_000
@@ -101,7 +103,8 @@ class Source:
         self._n_odd = 0
         self._jump = Jump(0, 0)
         self._counters = np.zeros(pattern.n_series)
-        self._silent_until = np.zeros(pattern.n_series, dtype=np.int64)
+        n = pattern.n_series
+        self._silent_until = rng.integers(0, _ALL_BEGUN, n) * (rng.random(n) < 0.5)
         self._sure: deque[Request] = deque(maxlen=_REMEMBERED)
         self._unsure = np.zeros(0, dtype=np.int64)
 

@@ -16,6 +16,7 @@ def result_of_three() -> Result:
             "time": "2026-01-02T03:04:05",
             "commit": "abc",
             "seed": 5,
+            "command": "python -m ops.faults",
             "machine": {"cpu": "C", "cores": 2, "memory_mb": 4000, "kernel": "6"},
             "versions": {"python": "3"},
             "seconds": 120,
