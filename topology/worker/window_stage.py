@@ -8,7 +8,6 @@ checkpoint and the crash are published again, equal, and the store's upsert drop
 """
 
 import asyncio
-import dataclasses
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,6 @@ from faust.types import TP
 from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.checkpoints import Checkpoint
 from schemas.errors import InvalidRecord, UnknownVersion
-from schemas.samples import check_storable, decode_samples
 from schemas.topics import Topic
 from topology.budget import BYTES_PER_HELD_RECORD, WorkerBudget
 from topology.clock import now_ms
@@ -31,6 +29,7 @@ from topology.worker.checkpoints import CheckpointStore, Loaded
 from topology.worker.emission import LANES
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Start, find_starts
+from topology.worker.reading import read_blocks
 
 _STAGE = "window"
 
@@ -201,18 +200,8 @@ class WindowStage:
             metrics.memory_bytes.labels(part).set(n_bytes)
 
     def _feed(self, state: Partition, payload: bytes, offset: int, log_ms: int) -> None:
-        """Feed a record. Nothing here awaits: engine, outbox and offset change as one.
-
-        log_ms: when the broker took the record. No receive time is believed beyond it, so an edge
-        whose clock is ahead does not close the windows of others; it stands in the log, so a
-        replay sees the same.
-        """
-        blocks = [
-            block if block.receive_ms <= log_ms else dataclasses.replace(block, receive_ms=log_ms)
-            for block in decode_samples(payload)
-        ]
-        for block in blocks:
-            check_storable(block)
+        """Feed a record. Nothing here awaits: engine, outbox and offset change as one."""
+        blocks = read_blocks(payload, log_ms)
         closed = state.windows.feed(blocks)
         state.last_receive_ms = max(state.last_receive_ms, *(one.receive_ms for one in blocks))
         for one in closed:
