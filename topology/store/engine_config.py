@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from xml.sax.saxutils import escape
+
+from topology.budget import StoreBudget
+from topology.settings import Settings
 
 # Whoever reads through a handle that carries a tenant's name as log_comment sees its rows only;
 # a handle without (the operator's own) sees all. The comment is the only setting of free text
@@ -24,6 +28,13 @@ class Bounds:
     memory_bytes: int = 1 << 30
     cache_bytes: int = 64 * _MIB
     keep_free_bytes: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the bounds of a store's engine."""
+        budget = StoreBudget.of(settings.memory_bytes)
+        # As much as the gate leaves free is too much for a merge to need: half of it.
+        return cls(budget.engine_bytes, budget.cache_bytes, settings.min_free_bytes // 2)
 
     def settings(self) -> dict[str, int]:
         """Return the server's settings."""

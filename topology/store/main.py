@@ -8,7 +8,6 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.topics import Topic
 from topology.broker_watch import watch_broker
-from topology.budget import StoreBudget
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.dead_letters import DeadLetters
@@ -20,6 +19,7 @@ from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
 from topology.store.engine_config import Bounds
+from topology.store.export_api import ExportApi
 from topology.store.gate import Gate
 from topology.store.memory import keep_freed_memory, release_memory
 from topology.store.parts import watch_parts
@@ -51,6 +51,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
         [
             *SqlApi(feed.ring, queries, context.metrics).routes(),
             *VerifyApi(feed.ring, verifier, context.metrics).routes(),
+            *ExportApi(feed.ring, queries, context.metrics).routes(),
         ]
     )
     engine = await _open(context, migrate)
@@ -82,9 +83,7 @@ async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Eng
     """Open the store and bring its tables up to date; a server that is away is tried again."""
     settings = context.settings
     limits = Limits(settings.query_timeout_s, settings.query_memory_bytes, settings.query_max_rows)
-    budget = StoreBudget.of(settings.memory_bytes)
-    # As much as the gate leaves free is too much for a merge to need: half of it.
-    bounds = Bounds(budget.engine_bytes, budget.cache_bytes, settings.min_free_bytes // 2)
+    bounds = Bounds.of(settings)
     while True:
         try:
             engine = await asyncio.to_thread(Engine, settings.store_url, limits, bounds=bounds)
