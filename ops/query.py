@@ -71,13 +71,18 @@ class Service:
 
     def table(self, statement: str) -> Table:
         """Run one SELECT; return its rows."""
-        result = json.loads(self.run(statement, "json"))
-        return Table(
-            [column["name"] for column in result["columns"]],
-            [column["type"] for column in result["columns"]],
-            result["rows"],
-            result["elapsed_ms"],
-        )
+        return table_of(self.run(statement, "json"))
+
+
+def table_of(result: bytes) -> Table:
+    """Return the rows of a JSON result."""
+    read = json.loads(result)
+    return Table(
+        [column["name"] for column in read["columns"]],
+        [column["type"] for column in read["columns"]],
+        read["rows"],
+        read["elapsed_ms"],
+    )
 
 
 def service(settings: Settings, url: str | None, key: str | None) -> Service:

@@ -115,10 +115,6 @@ class KeyRing:
         """Return a tenant by name."""
         return self._tenants.get(name)
 
-    def tenants(self) -> list[str]:
-        """Return the names of all tenants, sorted."""
-        return sorted(self._tenants)
-
 
 def key_of_request(headers: Headers) -> str | None:
     """Return the key of an Authorization header: Bearer, Token, or Basic (as the password)."""

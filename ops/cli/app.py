@@ -4,22 +4,19 @@ Imports stand inside the commands: `observai --help` and `observai sql` must not
 Kafka clients and chDB.
 """
 
-import sys
-
 import typer
 
-from ops.cli import operate
+from ops.cli import ask, operate
 from ops.cli.options import (
     AsJson,
     ConfigFile,
     DataDir,
     Host,
-    Key,
     Port,
     Slot,
-    StoreUrl,
     settings_of,
 )
+from ops.cli.replay import replay
 from ops.cli.verify import verify
 
 app = typer.Typer(
@@ -144,69 +141,6 @@ def notifier(
 
 
 @app.command()
-def sql(  # noqa: PLR0913, PLR0917 - one argument per option
-    statement: str = typer.Argument(help="one SELECT, or - to read it from standard input"),
-    data_dir: DataDir = None,
-    url: StoreUrl = None,
-    key: Key = None,
-    config: ConfigFile = None,
-    output_format: str = typer.Option(
-        "table", "--format", help="table, json, csv, arrow or parquet"
-    ),
-    as_json: AsJson = False,
-) -> None:
-    """Query series, samples and rollups with SQL.
-
-    A table on a terminal, tab-separated values elsewhere.
-
-    \b
-    Examples:
-      observai sql "SELECT * FROM samples ORDER BY time DESC LIMIT 10"
-      observai sql "SELECT metric, count() FROM samples GROUP BY metric" --json
-      observai sql "SELECT * FROM rollups" --format parquet > rollups.parquet
-    """
-    from ops import query
-    from ops.cli.output import show_table
-
-    text = sys.stdin.read() if statement == "-" else statement
-    service = query.service(settings_of(data_dir, None, None, config), url, key)
-    wanted = "json" if as_json else output_format
-    if wanted != "table":
-        result = service.run(text, wanted)
-        needs_newline = wanted == "json" and not result.endswith(b"\n")
-        sys.stdout.buffer.write(result + b"\n" * needs_newline)
-        return
-    show_table(service.table(text))
-
-
-@app.command()
-def tail(  # noqa: PLR0913, PLR0917 - one argument per option
-    metric: str = typer.Argument("", help="only this metric"),
-    data_dir: DataDir = None,
-    url: StoreUrl = None,
-    key: Key = None,
-    config: ConfigFile = None,
-    count: int = typer.Option(0, help="stop after this many samples; 0: at Ctrl-C"),
-    as_json: AsJson = False,
-) -> None:
-    """Print samples as they become queryable.
-
-    \b
-    Examples:
-      observai tail
-      observai tail cpu_seconds_total --count 5 --json
-    """
-    from ops import query
-    from ops.cli.output import show_sample
-
-    service = query.service(settings_of(data_dir, None, None, config), url, key)
-    for shown, sample in enumerate(query.follow(service, metric), start=1):
-        show_sample(sample, as_json=as_json)
-        if shown == count:
-            return
-
-
-@app.command()
 def doctor(
     data_dir: DataDir = None, port: Port = None, config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
@@ -271,8 +205,11 @@ def version(as_json: AsJson = False) -> None:
     show_versions(as_json=as_json)
 
 
+app.command()(ask.sql)
+app.command()(ask.tail)
 app.command()(operate.migrate)
 app.command()(operate.partitions)
+app.command()(replay)
 app.command()(verify)
 
 

@@ -16,6 +16,7 @@ _FAILURES = {
     "MigrationError",
     "PartitionsError",
     "PortInUseError",
+    "ReplayError",
     "SendError",
     "StoreUnavailable",
     "TooMuch",

@@ -28,7 +28,7 @@ class ExportApi:
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
-        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+        return [measured_route(PATH, ["GET", "POST"], self._answer, self._metrics)]
 
     async def _answer(self, request: Request) -> Response:
         what = request.path_params["what"]
