@@ -5,6 +5,7 @@ that of its sequence number, so that compaction never removes the last whole che
 the next one is being written.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 
 import cramjam
@@ -66,7 +67,11 @@ class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True):
-    """One record's worth of a checkpoint. sequence counts a partition's checkpoints."""
+    """One record's worth of a checkpoint. sequence counts a partition's checkpoints.
+
+    checksum: of the whole checkpoint. A worker that was halted while it wrote one may go on after
+    another worker has taken its place and written one of the same sequence.
+    """
 
     version: int
     partition: int
@@ -74,6 +79,7 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True):
     number: int
     n_chunks: int
     content: bytes
+    checksum: int = 0
 
 
 def pack(checkpoint: Checkpoint) -> bytes:
@@ -85,10 +91,11 @@ def pack(checkpoint: Checkpoint) -> bytes:
 def chunks_of(partition: int, sequence: int, packed: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield key and value of each record of a checkpoint, one at a time."""
     n_chunks = -(-len(packed) // MAX_CHUNK_BYTES)
+    checksum = zlib.crc32(packed)
     for number in range(n_chunks):
         piece = packed[number * MAX_CHUNK_BYTES : (number + 1) * MAX_CHUNK_BYTES]
         key = f"window/{partition}/{sequence % 2}/{number}".encode()
-        chunk = Chunk(VERSION, partition, sequence, number, n_chunks, piece)
+        chunk = Chunk(VERSION, partition, sequence, number, n_chunks, piece, checksum)
         yield key, msgspec.msgpack.encode(chunk)
 
 
@@ -112,11 +119,11 @@ def decode_chunk(payload: bytes) -> Chunk:
 
 def newest_checkpoint(chunks: Iterable[Chunk]) -> tuple[int, Checkpoint] | None:
     """Return sequence and content of the newest checkpoint of which no chunk is missing."""
-    by_sequence: dict[int, dict[int, Chunk]] = {}
+    written: dict[tuple[int, int], dict[int, Chunk]] = {}
     for chunk in chunks:
-        by_sequence.setdefault(chunk.sequence, {})[chunk.number] = chunk
-    for sequence in sorted(by_sequence, reverse=True):
-        pieces = by_sequence[sequence]
+        written.setdefault((chunk.sequence, chunk.checksum), {})[chunk.number] = chunk
+    for sequence, checksum in sorted(written, reverse=True):
+        pieces = written[sequence, checksum]
         n_chunks = next(iter(pieces.values())).n_chunks
         if set(pieces) >= set(range(n_chunks)):
             packed = b"".join(pieces[number].content for number in range(n_chunks))

@@ -48,6 +48,23 @@ def test_an_unfinished_checkpoint_leaves_the_one_before() -> None:
     assert found[1].next_offset == 5
 
 
+@pytest.mark.parametrize("n_of_first", [0, 1, 2, 3])
+def test_two_writers_of_one_sequence_are_not_mixed(n_of_first: int) -> None:
+    """A worker that was halted in the middle goes on after another one has taken its place."""
+    old = encode_checkpoint(0, 1, make(5))
+    halted = encode_checkpoint(0, 2, make(8, 2 * MAX_CHUNK_BYTES))
+    second = encode_checkpoint(0, 2, make(9, 2 * MAX_CHUNK_BYTES))
+    log = [*old, *halted[:n_of_first], *second, *halted[n_of_first:]]
+
+    before = newest_checkpoint(decode_chunk(value) for _, value in log)
+    after = newest_checkpoint(decode_chunk(value) for value in dict(log).values())
+
+    assert before is not None
+    assert before[1].next_offset in {8, 9}
+    assert after is not None
+    assert after[1].next_offset == {0: 8, 3: 9}.get(n_of_first, 5)
+
+
 def test_no_chunks_are_no_checkpoint() -> None:
     assert newest_checkpoint([]) is None
 
