@@ -18,7 +18,7 @@ from ops.bench.report import ROOT
 from ops.demo.deployment import ended_by_sigterm
 from ops.faults.campaign import Campaign, layout_options
 from ops.faults.disk import Disk, disk
-from ops.faults.plan import SHORT, Kind, Plan
+from ops.faults.plan import SHORT, UNASKED, Kind, Plan
 from ops.faults.report import write_report
 from ops.faults.result import Result
 from ops.faults.running import Up
@@ -104,6 +104,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--live-series", type=int, help="of the client that sends the present")
     parser.add_argument("--short", action="store_true", help="as in CI: few faults, short ones")
     parser.add_argument("--without", action="append", default=[], choices=list(map(str, Kind)))
+    parser.add_argument("--grow", action="store_true", help="add a partition now and then")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE of a setting")
     parser.add_argument("--layout", type=int, action="append", help="workers and edges of a group")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--report", type=Path, help="Markdown file to write")
@@ -118,8 +120,14 @@ def _plan(given: argparse.Namespace) -> Plan:
         n_faults=given.faults or base.n_faults,
         n_live=given.live_series or base.n_live,
         layouts=tuple(given.layout or base.layouts),
-        without=frozenset(map(Kind, given.without)),
+        without=frozenset(map(Kind, given.without)) | (UNASKED if not given.grow else frozenset()),
+        settings=tuple(_pair(one) for one in given.set),
     )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def _say(line: str) -> None:

@@ -1,10 +1,10 @@
 """Does to a running deployment what a drawn fault says."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ops import api
@@ -13,11 +13,11 @@ from ops.faults.disk import Disk
 from ops.faults.plan import Fault, Kind
 from ops.faults.running import KAFKA, SUPERVISOR, Up, wait
 from ops.faults.traffic import Jump
+from ops.partitions import grow, look
 from ops.supervise.child import die_with_parent, role_command
 from ops.supervise.supervisor import DEATHS_WITHIN_S, MAX_DEATHS
+from topology.settings import Settings
 
-# The supervisor gives up on a child that dies too often, as it should.
-_MOST_KILLS = MAX_DEATHS - 2
 _BACK_S, _EXTRA_READY_S = 60.0, 60.0
 _FILL_EVERY_S = 0.1
 _JUMP_STEPS = 6
@@ -32,7 +32,6 @@ class Inflictor:
         self._up = up
         self._clients = clients
         self._disk = disk
-        self._kills_s: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_MOST_KILLS))
         self._ways: Mapping[Kind, Callable[[Fault], list[str]]] = {
             Kind.KILL: self._kill,
             Kind.KILL_TWO: self._kill,
@@ -41,6 +40,7 @@ class Inflictor:
             Kind.REBALANCE: self._rebalance,
             Kind.FULL_DISK: self._fill,
             Kind.CLOCK_JUMP: self._jump,
+            Kind.GROW: self._grow,
         }
 
     def inflict(self, fault: Fault) -> list[str]:
@@ -75,19 +75,20 @@ class Inflictor:
 
     def _rebalance(self, fault: Fault) -> list[str]:
         """End workers by turns while one more joins and leaves."""
-        workers = self._up.names("worker")
         is_kind = fault.others[0] % 2 == 0
-        victims = []
+        victims = ["extra worker"]
         extra = ExtraWorker(self._up)
         try:
-            for at, number in enumerate(fault.others[1:4]):
-                victims.append(workers[at % len(workers)])
-                self._signal(victims[-1], signal.SIGTERM if number % 2 else signal.SIGKILL)
+            for number in fault.others[1:5]:
+                spared = [one for one in self._up.names("worker") if self._is_spared(one)]
+                if spared:
+                    victims.append(spared[number // 2 % len(spared)])
+                    self._signal(victims[-1], signal.SIGTERM if number % 2 else signal.SIGKILL)
                 time.sleep(0.5 + number % 1000 / 1000)
             extra.wait_ready()
         finally:
             extra.end(signal.SIGTERM if is_kind else signal.SIGKILL)
-        return [*victims, "extra worker"]
+        return victims
 
     def _fill(self, fault: Fault) -> list[str]:
         until_s = time.monotonic() + fault.lasts_s
@@ -132,10 +133,16 @@ class Inflictor:
             )
             client.wait_for_requests(1)
 
+    def _grow(self, _: Fault) -> list[str]:
+        """Add a partition; whoever reads or writes follows while the next faults come."""
+        settings = Settings(kafka=self._up.run["kafka"])
+        n_partitions = asyncio.run(look(settings, {})).count + 1
+        asyncio.run(grow(settings, n_partitions))
+        return [str(n_partitions)]
+
     def _kill_supervisor(self) -> None:
         self._up.process.kill()
         self._up.process.wait()
-        self._kills_s.clear()
 
     def _victims(self, fault: Fault, n: int) -> list[str]:
         """Return so many names: the first of the fault's role, where that has been spared."""
@@ -149,8 +156,8 @@ class Inflictor:
         return chosen
 
     def _is_spared(self, name: str) -> bool:
-        since_s = time.monotonic() - DEATHS_WITHIN_S
-        return sum(killed_s > since_s for killed_s in self._kills_s[name]) < _MOST_KILLS - 1
+        """Whether the supervisor may see it die twice more without giving up, as it should."""
+        return self._up.deaths(name, DEATHS_WITHIN_S) < MAX_DEATHS - 2
 
     def _signal(self, name: str, number: signal.Signals) -> int:
         """Send a signal to a process that is there or comes back soon; return its id."""
@@ -158,8 +165,6 @@ class Inflictor:
         pid = self._up.pid(name)
         assert pid is not None
         os.kill(pid, number)
-        if number in {signal.SIGKILL, signal.SIGTERM}:
-            self._kills_s[name].append(time.monotonic())
         return pid
 
 

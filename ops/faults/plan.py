@@ -8,6 +8,7 @@ import numpy as np
 
 from ops.faults.running import KAFKA, SUPERVISOR
 from ops.faults.traffic import HOUR_MS, MINUTE_MS
+from topology.settings import ENV_PREFIX
 
 
 class Kind(StrEnum):
@@ -20,10 +21,11 @@ class Kind(StrEnum):
     REBALANCE = "rebalance"
     FULL_DISK = "full disk"
     CLOCK_JUMP = "clock jump"
+    GROW = "more partitions"
 
 
 ROLES = ("worker", "store", "edge", KAFKA)
-# Twenty faults: shuffled, and dealt again when they are used up.
+# Twenty faults, and one that must be asked for: shuffled, and dealt again when they are used up.
 _DECK = (
     *((Kind.KILL, role) for role in (*ROLES, SUPERVISOR, "worker")),
     *((Kind.KILL_TWO, role) for role in ("worker", "store", KAFKA)),
@@ -32,7 +34,10 @@ _DECK = (
     (Kind.REBALANCE, "worker"),
     (Kind.FULL_DISK, "disk"),
     *((Kind.CLOCK_JUMP, "sender") for _ in range(2)),
+    (Kind.GROW, KAFKA),
 )
+# No fault, and for 16 minutes after it all windows come from stored samples: only when asked for.
+UNASKED = frozenset({Kind.GROW})
 _JUMPS_MS = (HOUR_MS, -HOUR_MS, 5 * MINUTE_MS)
 
 
@@ -43,6 +48,7 @@ class Plan:
     together: faults, one right after the other, between two recoveries.
     group: faults between two full checks. layouts: workers and edges of each group in turn.
     longest_stop_s: of a stopped process; one of each deck is stopped for as long.
+    settings: names and values, for the deployment.
     """
 
     n_faults: int = 200
@@ -51,7 +57,8 @@ class Plan:
     group: int = 20
     layouts: tuple[int, ...] = (2, 2, 1)
     longest_stop_s: float = 20.0
-    without: frozenset[Kind] = frozenset()
+    without: frozenset[Kind] = UNASKED
+    settings: tuple[tuple[str, str], ...] = ()
     checkpoint_s: int = 2
     n_live: int = 400
     n_fast: int = 200
@@ -59,7 +66,8 @@ class Plan:
 
     def environment(self) -> dict[str, str]:
         """Return the settings of the deployment."""
-        return {"OBSERVAI_CHECKPOINT_S": str(self.checkpoint_s), "OBSERVAI_SKETCHES": "true"}
+        own = {"checkpoint_s": str(self.checkpoint_s), "sketches": "true"} | dict(self.settings)
+        return {ENV_PREFIX + name.upper(): value for name, value in own.items()}
 
     def as_json(self) -> dict[str, object]:
         """Return all of it."""
@@ -131,7 +139,7 @@ def _fault(  # noqa: PLR0913 - what it is drawn from
             lasts_s = 0.1 + 1.9 * share
         case Kind.FULL_DISK:
             lasts_s = 2.0 + 4.0 * share
-        case Kind.KILL | Kind.KILL_TWO | Kind.REBALANCE | Kind.CLOCK_JUMP:
+        case Kind.KILL | Kind.KILL_TWO | Kind.REBALANCE | Kind.CLOCK_JUMP | Kind.GROW:
             lasts_s = 0.0
     ahead_ms = _JUMPS_MS[others[0] % len(_JUMPS_MS)] if kind is Kind.CLOCK_JUMP else 0
     return Fault(number, kind, role, round(lasts_s, 2), ahead_ms, others)
