@@ -1,7 +1,9 @@
 """Quantiles that the relation computes from stored sketches, and sketches merged by an analyst."""
 
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from topology.store.guard import check
 from topology.store.window_tables import windows_table
 
 LEVELS = np.array([0.5, 0.9, 0.99])
+ROOT = Path(__file__).parents[3]
 MINUTE = 60_000
 
 values = st.one_of(
@@ -27,25 +30,8 @@ values = st.one_of(
 )
 windows = st.lists(st.lists(values, min_size=1, max_size=40), min_size=1, max_size=20)
 
-# As the README has it: the 0.99 quantile over all of an hour's windows of a metric.
-MERGED = """
-WITH
-    sumMap(
-        arrayMap(entry -> bitShiftRight(entry, 14), sketch),
-        arrayMap(entry -> toUInt64(bitAnd(entry, 16383)), sketch)) AS merged,
-    toUInt64(0.99 * (arraySum(merged.2) - 1)) AS rank,
-    toInt64(merged.1[arrayFirstIndex(n -> n > rank, arrayCumSum(merged.2))]) - 131072 AS code
-SELECT
-    series_id,
-    multiIf(
-        code = 0, 0.,
-        abs(code) = 131071, sign(code) * inf,
-        sign(code) * exp((abs(code) - 40001) * 0.020000666706669435) * 1.01) AS p99
-FROM rollups
-WHERE width_s = 60 AND toStartOfHour(window_start) = '2027-01-15 08:00:00'
-GROUP BY series_id
-ORDER BY series_id
-"""
+# The 0.99 quantile over all of an hour's windows, as the README has it.
+MERGED = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
 
 
 def folded(drawn: Sequence[Sequence[float]], *, sketches: bool = True) -> Rows:
