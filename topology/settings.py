@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
     retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
     sketches: bool = Field(
-        default=False,
+        default=True,
         description="whether the default tenant's windows carry quantile sketches: p50, p90, p99",
     )
     fine_windows: bool = Field(

@@ -26,7 +26,7 @@ def started_client(up: Up, odd: float = 0.0) -> Client:
     """
     begin_ms = now_ms() // STEP_MS * STEP_MS - HISTORY_MS
     pattern = Pattern(N_SERIES, STEP_MS, begin_ms, PAUSE_S, odd=odd)
-    tenant = Tenant(DEFAULT_TENANT, "enterprise", 30, sketches=False)
+    tenant = Tenant(DEFAULT_TENANT, "enterprise", 30)
     source = Source(pattern, np.random.default_rng(11))
     urls = [up.url(name) for name in up.names("edge")]
     client = Client(lambda: urls, Stream(source, tenant, up.key(), METRIC, 0))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ops.faults.check import check
@@ -38,8 +39,10 @@ def _check_sees_what_is_amiss(up: Up, client: Client) -> None:
     """Against the same store: a sample more, a sample less and another value are found."""
     ledger, now = client.stream.ledger, now_ms()
     step = ledger.entries[0].request
-    more = step._replace(times_ms=step.times_ms + 1).only(step.series == 7)
-    other = step._replace(values=step.values + 1).only(step.series == 8)
+    one, two = step.series[np.isfinite(step.values)][:2].tolist()
+    more = step._replace(times_ms=step.times_ms + 1).only(step.series == one)
+    other = step.only(step.series == two)
+    other = other._replace(values=np.full(len(other.values), -1.0))
 
     for request, counts in ((more, (1, 0)), (other, (0, 1))):
         ledger.add(request, 1, now)
