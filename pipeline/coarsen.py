@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.rows import ROW, Rows
 from pipeline.sketch import Integer, normalize
-from pipeline.window_state import floor
+from pipeline.slots import floor
 
 
 def coarsen(finer: Rows, width_ms: int) -> Rows:

@@ -14,17 +14,9 @@ from pipeline.arena import (
     take_sketches,
 )
 from pipeline.rows import ROW, Rows
+from pipeline.slots import LOOKBACK_MS, NO_WINDOW, SLOT
 from pipeline.stretches import NO_STRETCHES, STRETCH, stretches_of
-from pipeline.window_state import (
-    LOOKBACK_MS,
-    NO_WINDOW,
-    SLOT,
-    STRIDE,
-    count_closed,
-    fold,
-    index_slots,
-    take_closed,
-)
+from pipeline.window_state import STRIDE, count_closed, fold, index_slots, take_closed
 from schemas.checkpoints import OpenState
 from schemas.samples import SampleBlock
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.rows import ROW, Rows
 from pipeline.sketch import Integer, entry_of, normalize
-from pipeline.window_state import NO_WINDOW, SLOT, add, begin_slot, floor, move, note, open_window
+from pipeline.slots import NO_WINDOW, SLOT, add, begin_slot, floor, move, note, open_window
 from schemas.samples import STALE_MARKER_BITS
 
 

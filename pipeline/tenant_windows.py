@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from pipeline.open_windows import OpenWindows
 from pipeline.rows import ROW, Rows
+from pipeline.slots import LOOKBACK_MS
 from pipeline.stretches import NO_STRETCHES, STRETCH, merge, split_at
 from pipeline.watermark import BEGINNING_MS, Watermark
-from pipeline.window_state import LOOKBACK_MS
 from schemas.checkpoints import TenantState
 from schemas.samples import SKETCHES, SampleBlock
 

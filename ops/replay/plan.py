@@ -7,8 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from pipeline.slots import LOOKBACK_MS
 from pipeline.tenant_windows import AHEAD_MS
-from pipeline.window_state import LOOKBACK_MS
 from pipeline.windows import WindowConfig
 from schemas.samples import SampleBlock
 from topology.settings import Settings

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.slots import LOOKBACK_MS
 from pipeline.stretches import STRETCH, coarser, merge
-from pipeline.window_state import LOOKBACK_MS
 from schemas.rollups import RecomputeBlock
 
 # Windows of a part. Scraped every 10 s, each has 6 samples, and a stretch 30 more before it.
