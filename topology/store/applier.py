@@ -73,6 +73,10 @@ class Applier:
         refused, self._refused = self._refused, []
         return refused
 
+    def recover(self) -> None:
+        """Make a step that has failed fit to be done again."""
+        self._writer.renew()
+
     def clear(self) -> None:
         """Forget what is half done: whoever owns the partitions next begins it again."""
         self._running.clear()

@@ -109,6 +109,11 @@ class Engine:
         except (ClickHouseError, OSError) as error:
             raise StoreUnavailable(f"cannot open the store at {_redacted(url)}: {error}") from error
 
+    def renew_writer(self) -> None:
+        """Replace the writer's handle; no other thread may use the one that it replaces."""
+        old, self.writer = self.writer, self._connect(self._database, _WRITE_SETTINGS)
+        old.close()
+
     @property
     def database(self) -> str:
         """Database that holds all tables."""

@@ -20,7 +20,7 @@ from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
 from topology.store.engine_config import Bounds
 from topology.store.export_api import ExportApi
-from topology.store.gate import Gate
+from topology.store.gate import Gate, leave_at_once, watch_empty_parts
 from topology.store.memory import keep_freed_memory, release_memory
 from topology.store.parts import watch_parts
 from topology.store.queries import Queries
@@ -76,7 +76,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
         await feed.stop()
         # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
         await asyncio.wait_for(producer.stop(), _PRODUCER_STOP_S)
-        await asyncio.to_thread(engine.close)
+        await _close(context, engine, gate)
 
 
 async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Engine:
@@ -101,6 +101,12 @@ async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Eng
     return engine
 
 
+async def _close(context: Context, engine: Engine, gate: Gate) -> None:
+    if found := gate.empty_parts():
+        leave_at_once(context, found)
+    await asyncio.to_thread(engine.close)
+
+
 def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine[None, None, None]]:
     """Yield what runs beside the archive until cancelled."""
     yield watch_retention(context, engine)
@@ -110,6 +116,7 @@ def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine
         yield _release_memory(engine)
     if gate.disk is not None:
         yield watch_disk(context, gate.disk)
+        yield watch_empty_parts(context, gate)
 
 
 async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:

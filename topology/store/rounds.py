@@ -1,6 +1,7 @@
 """Rounds of the archive: a batch applied in a thread, refused rows sent away, a commit."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ from topology.dead_letters import DeadLetters
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import Batch
-from topology.store.gate import Gate
+from topology.store.gate import Gate, leave_at_once
 from topology.store.progress import Progress
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
@@ -55,16 +56,24 @@ class Rounds:
         wait_s = _FIRST_RETRY_S
         while True:
             await self._gate.wait()
+            began_s = time.time()
             try:
                 await loop.run_in_executor(self._thread, work)
             except (ClickHouseError, OSError) as error:
                 self._context.health.set("store", f"write failed: {error}")
                 self._context.log.warning("write failed", error=str(error), retry_in_s=wait_s)
+                self._leave_if_empty(0.0)
+                await loop.run_in_executor(self._thread, self._applier.recover)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LAST_RETRY_S)
             else:
+                self._leave_if_empty(began_s)
                 self._context.health.set("store", None)
                 return
+
+    def _leave_if_empty(self, since_s: float) -> None:
+        if found := self._gate.empty_parts(since_s):
+            leave_at_once(self._context, found)
 
     async def _commit(self) -> None:
         offsets = self._progress.committable()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.rollups import encode_rollups
@@ -52,10 +53,18 @@ class Writer:
     """
 
     def __init__(self, engine: Engine, metrics: Metrics, now_ms: Callable[[], int]) -> None:
-        self._client = engine.writer
+        self._engine = engine
         self._metrics = metrics
         self._now_ms = now_ms
         self._version = 0
+
+    @property
+    def _client(self) -> Client:
+        return self._engine.writer
+
+    def renew(self) -> None:
+        """Take a new handle after a failure, whose output an embedded engine would give next."""
+        self._engine.renew_writer()
 
     def catch_up(self) -> None:
         """Go on above all stored versions, though the clock was set back or another's is ahead."""
@@ -108,6 +117,7 @@ class Writer:
         except ClickHouseError as error:
             if is_transient(error):
                 raise
+            self.renew()
         else:
             return []
         # Not even no rows: then it is the table, and none of them is to blame.
