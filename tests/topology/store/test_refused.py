@@ -26,17 +26,19 @@ POISON = 666.0
 @contextmanager
 def failing(engine: Engine, *, at_no_rows: DatabaseError | None = None) -> Iterator[None]:
     """Let the engine refuse samples of the value POISON, and inserts of no rows if told so."""
-    insert = engine.writer.insert_arrow
+    # Of all handles: the writer takes a new one after a failure.
+    handles = type(engine.writer)
+    insert = handles.insert_arrow
 
-    def insert_unless_poison(name: str, table: pa.Table) -> Any:
+    def insert_unless_poison(self: Any, name: str, table: pa.Table) -> Any:
         if at_no_rows is not None and not table.num_rows:
             raise at_no_rows
         if POISON in table["value"].to_pylist():
             raise DatabaseError("Code: 27. cannot parse", code=27)
-        return insert(name, table)
+        return insert(self, name, table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine.writer, "insert_arrow", insert_unless_poison)
+        patch.setattr(handles, "insert_arrow", insert_unless_poison)
         yield
 
 
