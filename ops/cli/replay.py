@@ -67,10 +67,11 @@ def replay(  # noqa: PLR0913, PLR0917 - one argument per option
     wish = Wish(*times_ms, into, wanted, resume, overwrite, settle)
     live = _find_live(settings, url, key, is_needed=bool(compare) or source == STORE)
     compares = live is not None and compare is not False
+    work = Replay(settings, wish, live, _say)
     try:
-        outcome = asyncio.run(Replay(settings, wish, live, _say).run(compares=compares))
+        outcome = asyncio.run(work.run(compares=compares))
     except KeyboardInterrupt:
-        _say("stopped; the same with --resume goes on")
+        _say("stopped" + ("; the same with --resume goes on" if work.can_resume() else ""))
         raise
     if as_json:
         print(json.dumps(_as_json(outcome)))

@@ -45,6 +45,11 @@ def save(folder: Path, state: ReplayState) -> None:
     part.replace(folder / _NAME)
 
 
+def exists(folder: Path) -> bool:
+    """Whether one was written."""
+    return (folder / _NAME).exists()
+
+
 def load(folder: Path) -> ReplayState:
     """Read the state. Raises ReplayError without one, and for one of another version."""
     path = folder / _NAME

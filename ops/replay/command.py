@@ -103,6 +103,10 @@ class Replay:
             if own is not None:
                 own.close()
 
+    def can_resume(self) -> bool:
+        """Whether a checkpoint is there to go on with."""
+        return checkpoint.exists(self._place.folder)
+
     def _begin(self) -> ReplayState | None:
         """Check that the place is free, or return where the replay there stopped."""
         wish, place, span = self._wish, self._place, self._span

@@ -21,13 +21,14 @@ _READ_MS, _PATIENCE_READS = 1_000, 30
 
 @dataclass(slots=True)
 class _Partition:
-    """What is read of a partition, from at to before end, and what of that is fetched already."""
+    """What is read of a partition: [begin, end). at, given: where fetching and giving have come."""
 
     place: TopicPartition
     first: int
     begin: int
     end: int
     at: int
+    given: int
     fetched: deque[ConsumerRecord] = field(default_factory=deque)
     n_bytes: int = 0
 
@@ -40,6 +41,7 @@ class _Partition:
 
     def pop(self) -> ConsumerRecord:
         record = self.fetched.popleft()
+        self.given = record.offset + 1
         self.n_bytes -= len(record.value or b"")
         return record
 
@@ -105,7 +107,7 @@ class LogSource:
 
     def progress(self) -> float:
         """Return how much of the offsets is read."""
-        spans = [(one.at - one.begin, one.end - one.begin) for one in self._partitions.values()]
+        spans = [(one.given - one.begin, one.end - one.begin) for one in self._partitions.values()]
         return sum(done for done, _ in spans) / max(1, sum(whole for _, whole in spans))
 
     async def extend(self) -> None:
@@ -157,7 +159,7 @@ class LogSource:
                 )
             consumer.seek(place, begin)
             self._partitions[place.partition] = _Partition(
-                place, firsts[place], begin, ends[place], begin
+                place, firsts[place], begin, ends[place], begin, begin
             )
 
     async def _fetch(self, wanted: _Partition) -> None:

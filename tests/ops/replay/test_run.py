@@ -29,6 +29,7 @@ from topology.store.batch import Batch
 
 ENGINES = Engines(WindowConfig())
 STALE = float(np.array([STALE_MARKER_BITS]).view(np.float64)[0])
+STALE_BITS = np.float64(STALE).tobytes()
 T0 = 1_800_000_000_000
 SPAN = Span(T0 - 600_000, T0 + 1_200_000, 600_000, 72_000)
 
@@ -112,6 +113,15 @@ def lay_out(drawn: Drawn) -> list[SampleBlock]:
         )
         blocks.append(block if record else tick(now_ms))
     return [*blocks, tick(now_ms + 3_600_000)]
+
+
+def last_values(blocks: Sequence[SampleBlock]) -> dict[tuple[int, int], bytes]:
+    """Return each sample's bits; of several of one time those that came last."""
+    return {
+        (int(block.series_ids[at]), int(block.times_ms[at])): block.values[at].tobytes()
+        for block in blocks
+        for at in range(len(block))
+    }
 
 
 def one_a_record(blocks: Sequence[SampleBlock]) -> list[Record]:
@@ -198,8 +208,8 @@ async def test_two_runs_with_a_kill_between_give_the_bytes_of_one(
     drawn: Drawn, at: int, while_saving: bool
 ) -> None:
     """Killed before a record, or with a record applied and no checkpoint of it written."""
-    log = one_a_record(lay_out(drawn))
-    tables = Tables()
+    blocks = lay_out(drawn)
+    log, tables = one_a_record(blocks), Tables()
 
     with TemporaryDirectory() as name:
         killed = Folder(Path(name), killed_at=at if while_saving else None)
@@ -209,6 +219,12 @@ async def test_two_runs_with_a_kill_between_give_the_bytes_of_one(
             await replay_over(log, tables, Folder(Path(name)))
 
     assert tables == await in_one_run(log)
+    assert tables.samples == last_values(blocks)
+    assert tables.streamed.keys() | tables.marked >= {
+        (60, series, time_ms // 60_000 * 60_000)
+        for (series, time_ms), bits in tables.samples.items()
+        if bits != STALE_BITS
+    }
 
 
 @given(logs, st.data())
