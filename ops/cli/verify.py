@@ -33,7 +33,9 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         None, "--tenant", help="[default: the key's]; another one needs an admin key of `default`"
     ),
     series: int = typer.Option(100, min=0, help="so many series, drawn by the seed; 0 for all"),
-    seed: int | None = typer.Option(None, help="draws the series [default: of the clock]"),
+    seed: int | None = typer.Option(
+        None, min=0, max=(1 << 63) - 1, help="draws the series [default: of the clock]"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Check that windows equal their samples, and that all that was logged is stored.
