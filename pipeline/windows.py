@@ -119,6 +119,13 @@ class PartitionWindows:
         """Return how many series are remembered, once for each width."""
         return sum(one.n_series() for one in self._windows.values())
 
+    def closed_until_ms(self) -> dict[str, int]:
+        """Return by tenant up to when its windows of all widths are closed."""
+        found: dict[str, int] = {}
+        for (tenant, _), one in self._windows.items():
+            found[tenant] = min(found.get(tenant, one.closed_until_ms), one.closed_until_ms)
+        return found
+
     def take_late(self) -> int:
         """Return how many late samples came since the last call."""
         minutes = [one for one in self._windows.values() if one.width_ms == self._config.width_ms]

@@ -63,10 +63,9 @@ class Position:
     def closed_until_ms(self) -> dict[str, int]:
         """Return by tenant up to when its windows are closed in all engines that know it."""
         found: dict[str, int] = {}
-        for state in self.snapshot().values():
-            for one in state.tenants:
-                before_ms = found.get(one.tenant, one.closed_until_ms)
-                found[one.tenant] = min(before_ms, one.closed_until_ms)
+        for engine in self.engines.values():
+            for tenant, until_ms in engine.closed_until_ms().items():
+                found[tenant] = min(found.get(tenant, until_ms), until_ms)
         return found
 
     def snapshot(self) -> dict[int, PartitionState]:

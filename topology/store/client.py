@@ -3,11 +3,12 @@
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -23,6 +24,8 @@ from topology.store.engine_config import (
 )
 
 DATABASE = "observai"
+
+_Result = TypeVar("_Result")
 
 # Rows of one key share a day but not a retention, where that was changed between them: FINAL
 # has to merge across partitions. Time is in the key, so a condition on it may choose the partitions
@@ -95,7 +98,7 @@ class Engine:
         self._limits = limits
         self._bounds = bounds or Bounds()
         self._max_readers = max_readers
-        self._idle: OrderedDict[tuple[str, int], Client] = OrderedDict()
+        self._idle: OrderedDict[tuple[str | None, int], Client] = OrderedDict()
         self._n_made = 0
         self._lock = threading.Lock()
         self.embedded = url.startswith("chdb://")
@@ -110,7 +113,7 @@ class Engine:
             raise StoreUnavailable(f"cannot open the store at {_redacted(url)}: {error}") from error
 
     def renew_writer(self) -> None:
-        """Replace the writer's handle; no other thread may use the one that it replaces."""
+        """Replace the writer's handle: one that has failed is not used again, see `_lent`."""
         old, self.writer = self.writer, self._connect(self._database, _WRITE_SETTINGS)
         old.close()
 
@@ -129,26 +132,24 @@ class Engine:
                 f"USING {ROW_FILTER} TO ALL"
             )
 
-    @contextmanager
-    def reader(self, tenant: str) -> Iterator[Client]:
+    def reader(self, tenant: str) -> AbstractContextManager[Client]:
         """Lend a read-only handle that sees the tenant's rows only, for one query at a time."""
-        client = self._take_idle(tenant) or self._make_reader(tenant)
-        try:
-            yield client
-        except BaseException:
-            # The embedded engine keeps what a failed query had written, and would put it before
-            # the next one's result.
-            client.close()
-            raise
-        self._give_back(tenant, client)
+        return self._lent(tenant, partial(self._make_reader, tenant))
+
+    def operate(self, work: Callable[[Client], _Result]) -> _Result:
+        """Do work on a handle of its own that sees all rows: the writer's is the archive's."""
+        make = partial(self._connect, self._database, _WRITE_SETTINGS)
+        with self._lent(None, make) as client:
+            return work(client)
 
     def purge_allocator(self) -> None:
         """Make the embedded engine give its free pages back."""
-        self.writer.command("SYSTEM JEMALLOC PURGE")
+        self.operate(lambda client: client.command("SYSTEM JEMALLOC PURGE"))
 
     def interrupt_queries(self) -> None:
         """Make running queries of tenants end with an error soon."""
-        self.writer.command(f"KILL QUERY WHERE Settings['{TENANT_SETTING}'] != '' ASYNC")
+        statement = f"KILL QUERY WHERE Settings['{TENANT_SETTING}'] != '' ASYNC"
+        self.operate(lambda client: client.command(statement))
 
     def close(self) -> None:
         """Close all handles. No query or insert may run."""
@@ -158,7 +159,20 @@ class Engine:
         for client in (*readers, self.writer):
             client.close()
 
-    def _take_idle(self, tenant: str) -> Client | None:
+    @contextmanager
+    def _lent(self, tenant: str | None, make: Callable[[], Client]) -> Iterator[Client]:
+        """Lend an idle handle of the tenant, None for the operator's, or a new one."""
+        client = self._take_idle(tenant) or make()
+        try:
+            yield client
+        except BaseException:
+            # The embedded engine keeps what a failed query had written, and would put it before
+            # the next one's result.
+            client.close()
+            raise
+        self._give_back(tenant, client)
+
+    def _take_idle(self, tenant: str | None) -> Client | None:
         with self._lock:
             for key in reversed(self._idle):
                 if key[0] == tenant:
@@ -179,7 +193,7 @@ class Engine:
         }
         return self._connect(self._database, settings)
 
-    def _give_back(self, tenant: str, client: Client) -> None:
+    def _give_back(self, tenant: str | None, client: Client) -> None:
         with self._lock:
             self._n_made += 1
             self._idle[tenant, self._n_made] = client

@@ -43,6 +43,11 @@ def parts_of(client: Client) -> list[TableParts]:
     return [TableParts(*row) for row in client.query(_PARTS).result_rows]
 
 
+def count_merges(client: Client) -> int:
+    """Return how many merges run."""
+    return int(client.query(_MERGES).result_rows[0][0])
+
+
 def delay_limit(client: Client) -> int:
     """Return with how many parts of one partition the engine begins to delay inserts."""
     found = client.query(_LIMIT, parameters={"name": "parts_to_delay_insert"})
@@ -59,13 +64,13 @@ async def watch_parts(context: Context, engine: Engine, gate: Gate) -> None:
     """Export the numbers of parts and merges and set the gate's pause, until cancelled."""
     while True:
         try:
-            limit = await asyncio.to_thread(delay_limit, engine.writer)
-            found = await asyncio.to_thread(parts_of, engine.writer)
-            merges = await asyncio.to_thread(engine.writer.query, _MERGES)
+            limit = await asyncio.to_thread(engine.operate, delay_limit)
+            found = await asyncio.to_thread(engine.operate, parts_of)
+            n_merges = await asyncio.to_thread(engine.operate, count_merges)
         except ClickHouseError as error:
             context.log.warning("parts cannot be read", error=str(error))
         else:
-            context.metrics.store_merges_running.set(merges.result_rows[0][0])
+            context.metrics.store_merges_running.set(n_merges)
             _report(context, gate, found, limit)
         await asyncio.sleep(CHECK_EVERY_S)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -56,11 +57,11 @@ async def watch_retention(context: Context, engine: Engine) -> None:
     gauge = context.metrics.store_oldest_day_overdue
     while True:
         try:
-            found = await asyncio.to_thread(overdue, engine.writer)
+            found = await asyncio.to_thread(engine.operate, overdue)
             gauge.set(1 if found else 0)
             if found:
                 context.log.warning("retention overdue", partitions=[one.id for one in found])
-                await asyncio.to_thread(drop, engine.writer, found)
+                await asyncio.to_thread(engine.operate, partial(drop, partitions=found))
         except ClickHouseError as error:
             context.log.warning("retention check failed", error=str(error))
         await asyncio.sleep(CHECK_EVERY_S)

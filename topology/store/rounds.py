@@ -62,17 +62,18 @@ class Rounds:
             except (ClickHouseError, OSError) as error:
                 self._context.health.set("store", f"write failed: {error}")
                 self._context.log.warning("write failed", error=str(error), retry_in_s=wait_s)
-                self._leave_if_empty(0.0)
+                await self._leave_if_empty(0.0)
                 await loop.run_in_executor(self._thread, self._applier.recover)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LAST_RETRY_S)
             else:
-                self._leave_if_empty(began_s)
+                await self._leave_if_empty(began_s)
                 self._context.health.set("store", None)
                 return
 
-    def _leave_if_empty(self, since_s: float) -> None:
-        if found := self._gate.empty_parts(since_s):
+    async def _leave_if_empty(self, since_s: float) -> None:
+        # Reads folders, which can take a while on a busy disk.
+        if found := await asyncio.to_thread(self._gate.empty_parts, since_s):
             leave_at_once(self._context, found)
 
     async def _commit(self) -> None:

@@ -117,12 +117,13 @@ class Writer:
         except ClickHouseError as error:
             if is_transient(error):
                 raise
-            self.renew()
         else:
             return []
         # Not even no rows: then it is the table, and none of them is to blame.
         self._client.insert_arrow(kind.table, kind.to_table(blocks).slice(0, 0))
-        return insert_halving(insert, blocks)
+        refused = insert_halving(insert, blocks)
+        self.renew()
+        return refused
 
     def _insert(self, name: str, tables: list[pa.Table]) -> None:
         seconds = self._metrics.store_insert.labels(name)
