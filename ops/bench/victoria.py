@@ -99,6 +99,8 @@ def _victoria() -> Iterator[Victoria]:
                 f"-storageDataPath={folder}",
                 f"-httpListenAddr={address}",
                 "-search.latencyOffset=0s",
+                # A query over more than 300,000 series is refused by default.
+                "-search.maxUniqueTimeseries=2000000",
                 "-loggerLevel=ERROR",
             ],
             stdin=subprocess.DEVNULL,
