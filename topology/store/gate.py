@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from typing import NoReturn
+import threading
 
 from topology.disk import CHECK_S, Disk
 from topology.runtime import Context
-from topology.store.empty_parts import empty_parts
+from topology.store.broken_parts import PartsOnDisk
 
 _WATCH_S = 5.0
 
@@ -21,6 +21,8 @@ class Gate:
     def __init__(self, disk: Disk | None) -> None:
         self.disk = disk
         self.pause_s = 0.0
+        self._looking = threading.Lock()
+        self._parts = None if disk is None else PartsOnDisk(disk.folder)
 
     async def wait(self) -> None:
         """Return when a write may begin."""
@@ -28,20 +30,17 @@ class Gate:
             await asyncio.sleep(CHECK_S)
         await asyncio.sleep(self.pause_s)
 
-    def empty_parts(self, since_s: float = 0.0) -> list[str]:
-        """Return parts without content among those changed since a time, by the Unix epoch."""
-        return [] if self.disk is None else empty_parts(self.disk.folder, since_s)
+    def leave_if_broken(self, context: Context) -> None:
+        """End the process where bytes of a part are missing, before it commits or deletes."""
+        with self._looking:
+            broken = [] if self._parts is None else self._parts.broken()
+        if broken:
+            context.log.error("broken parts: the disk was full; starting again", parts=broken)
+            os._exit(1)
 
 
-async def watch_empty_parts(context: Context, gate: Gate) -> None:
-    """Leave at once when a merge has left a part without content, until cancelled."""
+async def watch_broken_parts(context: Context, gate: Gate) -> None:
+    """Leave at once when a merge has left a broken part, until cancelled."""
     while True:
-        if found := await asyncio.to_thread(gate.empty_parts):
-            leave_at_once(context, found)
+        await asyncio.to_thread(gate.leave_if_broken, context)
         await asyncio.sleep(_WATCH_S)
-
-
-def leave_at_once(context: Context, found: list[str]) -> NoReturn:
-    """End the process before it commits an offset or deletes a part: see empty_parts."""
-    context.log.error("parts without content: the disk was full; starting again", parts=found)
-    os._exit(1)

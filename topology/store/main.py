@@ -20,7 +20,7 @@ from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
 from topology.store.engine_config import Bounds
 from topology.store.export_api import ExportApi
-from topology.store.gate import Gate, leave_at_once, watch_empty_parts
+from topology.store.gate import Gate, watch_broken_parts
 from topology.store.memory import keep_freed_memory, release_memory
 from topology.store.parts import watch_parts
 from topology.store.queries import Queries
@@ -102,8 +102,7 @@ async def _open(context: Context, migrate: Callable[[Client], list[str]]) -> Eng
 
 
 async def _close(context: Context, engine: Engine, gate: Gate) -> None:
-    if found := gate.empty_parts():
-        leave_at_once(context, found)
+    gate.leave_if_broken(context)
     await asyncio.to_thread(engine.close)
 
 
@@ -116,7 +115,7 @@ def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine
         yield _release_memory(engine)
     if gate.disk is not None:
         yield watch_disk(context, gate.disk)
-        yield watch_empty_parts(context, gate)
+        yield watch_broken_parts(context, gate)
 
 
 async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:

@@ -1,7 +1,6 @@
 """Rounds of the archive: a batch applied in a thread, refused rows sent away, a commit."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ from topology.dead_letters import DeadLetters
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import Batch
-from topology.store.gate import Gate, leave_at_once
+from topology.store.gate import Gate
 from topology.store.progress import Progress
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
@@ -56,25 +55,23 @@ class Rounds:
         wait_s = _FIRST_RETRY_S
         while True:
             await self._gate.wait()
-            began_s = time.time()
             try:
                 await loop.run_in_executor(self._thread, work)
             except (ClickHouseError, OSError) as error:
                 self._context.health.set("store", f"write failed: {error}")
                 self._context.log.warning("write failed", error=str(error), retry_in_s=wait_s)
-                await self._leave_if_empty(0.0)
+                await self._leave_if_broken()
                 await loop.run_in_executor(self._thread, self._applier.recover)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LAST_RETRY_S)
             else:
-                await self._leave_if_empty(began_s)
+                await self._leave_if_broken()
                 self._context.health.set("store", None)
                 return
 
-    async def _leave_if_empty(self, since_s: float) -> None:
+    async def _leave_if_broken(self) -> None:
         # Reads folders, which can take a while on a busy disk.
-        if found := await asyncio.to_thread(self._gate.empty_parts, since_s):
-            leave_at_once(self._context, found)
+        await asyncio.to_thread(self._gate.leave_if_broken, self._context)
 
     async def _commit(self) -> None:
         offsets = self._progress.committable()
