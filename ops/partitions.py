@@ -120,16 +120,6 @@ async def wait_followed(
         time.sleep(POLL_S)  # noqa: ASYNC251 - nothing else runs in this command
 
 
-def places(settings: Settings) -> tuple[Settings, dict[str, str]]:
-    """Return settings that name the broker of the running `up`, and its processes' URLs."""
-    run = api.read_run(settings.data_dir)
-    if run is None:
-        return settings, {}
-    urls = run["urls"]
-    assert isinstance(urls, dict)
-    return settings.model_copy(update={"kafka": run["kafka"]}), urls
-
-
 async def connect(settings: Settings) -> AIOKafkaAdminClient:
     """Return a client of the broker that the caller closes. Raises PartitionsError."""
     admin = AIOKafkaAdminClient(

@@ -14,6 +14,13 @@ class TimeError(Exception):
 
 def parse_time_ms(text: str, now_ms: int) -> int:
     """Return a time in ms since 1970. Raises TimeError."""
+    time_ms = _parse_ms(text, now_ms)
+    if time_ms < 0:
+        raise TimeError(f"{text!r} is before 1970: give {FORMS}")
+    return time_ms
+
+
+def _parse_ms(text: str, now_ms: int) -> int:
     if ago := _AGO.fullmatch(text.strip()):
         return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
     try:

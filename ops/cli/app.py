@@ -215,8 +215,12 @@ app.command()(verify)
 
 def main() -> None:
     """Run the command; errors that concern the user are one line, not a traceback."""
+    import logging
+
     from ops.cli.errors import explained
 
+    # What a library warns of would go to stderr beside the one line; roles set up their own logs.
+    logging.getLogger().addHandler(logging.NullHandler())
     with explained():
         app()
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+# Of commands whose 1 says that something differs: they could not tell.
+EXIT_UNDECIDED = 2
 
 # By name, so that a command that fails need not import the modules of all others.
 _FAILURES = {
@@ -13,6 +15,7 @@ _FAILURES = {
     "BrokerFilesError",
     "DataDirInUseError",
     "DeploymentError",
+    "LogError",
     "MigrationError",
     "PartitionsError",
     "PortInUseError",
@@ -21,12 +24,13 @@ _FAILURES = {
     "StoreUnavailable",
     "TooMuch",
     "TopicError",
+    "VerifyError",
 }
 _USAGE = {"SettingsError", "TimeError"}
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
+def explained(exit_failed: int = EXIT_FAILED) -> Iterator[None]:
     """Turn known errors into one line and an exit code; anything else is a bug and shows all."""
     try:
         yield
@@ -41,4 +45,4 @@ def explained() -> Iterator[None]:
         if name not in _FAILURES | _USAGE:
             raise
         print(f"observai: {error}", file=sys.stderr)
-        sys.exit(EXIT_USAGE if name in _USAGE else EXIT_FAILED)
+        sys.exit(EXIT_USAGE if name in _USAGE else exit_failed)

@@ -29,7 +29,8 @@ def partitions(
 ) -> None:
     """Show the partitions and who reads how many; --grow adds some while everything runs.
 
-    Waits until edges, workers and the store follow, and checks it: exit code 1 if they do not.
+    Waits until edges, workers and the store follow, and checks it: exit code 1 if they do not,
+    2 if that cannot be told.
 
     \b
     Examples:
@@ -39,13 +40,17 @@ def partitions(
     import asyncio
 
     from ops import partitions as ops
+    from ops import places
+    from ops.cli.errors import EXIT_UNDECIDED, explained
     from ops.cli.output import progress, show_partitions
 
-    settings, urls = ops.places(settings_of(data_dir, None, None, config))
-    if grow is None:
-        found = asyncio.run(ops.look(settings, urls))
-    else:
-        asyncio.run(ops.grow(settings, grow))
-        found = asyncio.run(ops.wait_followed(settings, urls, grow, progress))
+    given = settings_of(data_dir, None, None, config)
+    with explained(EXIT_UNDECIDED):
+        settings, urls = places.find(given)
+        if grow is None:
+            found = asyncio.run(ops.look(settings, urls))
+        else:
+            asyncio.run(ops.grow(settings, grow))
+            found = asyncio.run(ops.wait_followed(settings, urls, grow, progress))
     show_partitions(found, as_json=as_json)
     raise typer.Exit(1 if found.missing() else 0)

@@ -25,10 +25,10 @@ def replay(  # noqa: PLR0913, PLR0917 - one argument per option
     source: str = typer.Option(
         "auto", help="log: what Kafka still has; store: stored samples; auto: the log if it has all"
     ),
-    compare: bool | None = typer.Option(
-        None,
+    compare: bool = typer.Option(
+        True,
         "--compare/--no-compare",
-        help="with the live store's windows [default: if it answers]",
+        help="with the live store's windows",
     ),
     settle: float = typer.Option(30, help="seconds that differences may last, as live goes on"),
     resume: bool = typer.Option(False, "--resume", help="go on with a replay that was stopped"),
@@ -41,7 +41,8 @@ def replay(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Run samples of the past through the same engine again, into tables of their own.
 
-    Compares the windows byte by byte with those of the live store; exit code 1 if one differs.
+    Compares the windows byte by byte with those of the live store. Exit code 0 if all are the
+    same, 1 if one differs, 2 if it could not be done or nothing was there to compare.
     Times: RFC 3339, or how long ago. Query the tables with `observai sql --replay NAME`.
 
     \b
@@ -54,49 +55,64 @@ def replay(  # noqa: PLR0913, PLR0917 - one argument per option
     import asyncio
     import time
 
-    from ops.partitions import places
-    from ops.replay.command import LOG, STORE, Replay, Wish
+    from ops import places
+    from ops.cli.errors import EXIT_UNDECIDED, explained
+    from ops.replay.command import LOG, STORE, Replay, ReplayError, Wish
     from ops.times import parse_time_ms
 
     if source not in {"auto", LOG, STORE}:
         raise typer.BadParameter(f"{source!r} is none of auto, {LOG}, {STORE}")
-    settings, _ = places(settings_of(data_dir, None, None, config))
     now_ms = time.time_ns() // 1_000_000
     times_ms = (parse_time_ms(from_, now_ms), parse_time_ms(to, now_ms))
-    wanted = None if source == "auto" else source
-    wish = Wish(*times_ms, into, wanted, resume, overwrite, settle)
-    live = _find_live(settings, url, key, is_needed=bool(compare) or source == STORE)
-    compares = live is not None and compare is not False
-    work = Replay(settings, wish, live, _say)
-    try:
-        outcome = asyncio.run(work.run(compares=compares))
-    except KeyboardInterrupt:
-        _say("stopped" + ("; the same with --resume goes on" if work.can_resume() else ""))
-        raise
+    given = settings_of(data_dir, None, None, config)
+    with explained(EXIT_UNDECIDED):
+        settings = places.find_beside(given, url).settings
+        if settings is None and source == LOG:
+            raise ReplayError(
+                "--source log: no Kafka is known, set OBSERVAI_KAFKA to its HOST:PORT"
+            )
+        wanted = STORE if settings is None else None if source == "auto" else source
+        live = _find_live(given, url, key, is_needed=compare or wanted == STORE)
+        wish = Wish(*times_ms, into, wanted, resume, overwrite, settle)
+        work = Replay(settings or given, wish, live, _say)
+        try:
+            outcome = asyncio.run(work.run(compares=compare))
+        except KeyboardInterrupt:
+            _say("stopped" + ("; the same with --resume goes on" if work.can_resume() else ""))
+            raise
     if as_json:
         print(json.dumps(_as_json(outcome)))
     else:
         _show(outcome)
-    raise typer.Exit(0 if outcome.is_good() else 1)
+    raise typer.Exit(_exit_code(outcome))
 
 
 def _find_live(
     settings: "Settings", url: str | None, key: str | None, *, is_needed: bool
 ) -> "Live | None":
-    """Return the live store if it answers. Raises ApiError if it does not and is needed."""
+    """Return the live store. Raises ApiError where it is needed and does not answer."""
     from ops import query
     from ops.api import ApiError
     from ops.replay.live import Live
 
     try:
         live = Live(query.service(settings, url, key))
-        live.tenants()
-    except ApiError as error:
+        if is_needed:
+            live.tenants()
+    except ApiError:
         if is_needed:
             raise
-        _say(f"not compared: {error}")
         return None
     return live
+
+
+def _exit_code(outcome: "Outcome") -> int:
+    from ops.cli.errors import EXIT_UNDECIDED
+
+    found = outcome.comparison
+    if found is None or found.is_same():
+        return 0
+    return 1 if found.n_compared else EXIT_UNDECIDED
 
 
 def _say(text: str) -> None:
@@ -125,10 +141,16 @@ def _show_comparison(found: "Comparison") -> None:
     if n_wrong > len(found.differences):
         print(f"... and {n_wrong - len(found.differences)} more")
     print(
-        f"{'ok' if found.is_same() else 'NOT THE SAME'}: {found.n_compared:,} windows compared, "
+        f"{_word_of(found)}: {found.n_compared:,} windows compared, "
         f"{found.n_equal:,} equal, {found.n_different:,} different, "
         f"{found.n_only_live:,} only live, {found.n_only_replay:,} only in the replay"
     )
+
+
+def _word_of(found: "Comparison") -> str:
+    if not found.n_compared:
+        return "NOTHING TO COMPARE"
+    return "ok" if found.is_same() else "NOT THE SAME"
 
 
 def _line_of(one: "Difference") -> str:

@@ -10,12 +10,6 @@ from ops.cli.options import AsJson, ConfigFile, DataDir, Key, StoreUrl, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from ops.verify.run import Places
-
-# Not 1: that says that something differs.
-EXIT_UNVERIFIED = 2
 
 _REDRAW_S, _SAY_EVERY_S = 0.1, 2.0
 
@@ -56,11 +50,10 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
 
     import msgspec
 
-    from ops.api import ApiError
-    from ops.partitions import PartitionsError
+    from ops import places, query
+    from ops.cli.errors import EXIT_UNDECIDED, explained
     from ops.times import parse_time_ms
     from ops.verify import report, run
-    from ops.verify.sample_log import LogError
 
     now_ms = round(time.time() * 1000)
     request = run.Request(
@@ -70,11 +63,11 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         series,
         secrets.randbits(32) if seed is None else seed,
     )
-    try:
-        found = asyncio.run(run.verify(_places(data_dir, url, key, config), request, _say()))
-    except (ApiError, PartitionsError, LogError, run.VerifyError) as error:
-        print(f"observai: {error}", file=sys.stderr)
-        raise typer.Exit(EXIT_UNVERIFIED) from None
+    settings = settings_of(data_dir, None, None, config)
+    with explained(EXIT_UNDECIDED):
+        beside = places.find_beside(settings, url)
+        service = query.service(settings, url, key)
+        found = asyncio.run(run.verify(service, beside, request, _say()))
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if as_json:
@@ -82,22 +75,6 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
     else:
         print("\n".join(report.lines(found)))
     raise typer.Exit(0 if found.ok else 1)
-
-
-def _places(
-    data_dir: "Path | None", url: str | None, key: str | None, config: "Path | None"
-) -> "Places":
-    """Find the store, and the broker and the other processes where they can be known."""
-    from ops import partitions, query
-    from ops.verify.run import Places
-
-    given = settings_of(data_dir, None, None, config)
-    service = query.service(given, url, key)
-    settings, urls = partitions.places(given)
-    if url is not None and urls.get("store") != service.url:
-        # Another deployment than that of the data directory.
-        settings, urls = given, {}
-    return Places(service, urls, settings if urls or settings.kafka else None)
 
 
 def _say() -> "Callable[[str], None]":

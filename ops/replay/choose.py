@@ -8,6 +8,7 @@ from ops.replay.log_source import LogSource
 from ops.replay.plan import ReplayError, Span
 from ops.replay.source import Source
 from ops.replay.store_source import StoreSource
+from ops.times import show_time
 from schemas.topics import Topic
 from topology.settings import Settings
 
@@ -52,8 +53,8 @@ async def _open_log(settings: Settings, span: Span, state: ReplayState | None) -
         await source.open(span.begin_ms, state.next_offsets if state else {})
         if state is None and source.is_cut():
             raise ReplayError(
-                f"{settings.topic(Topic.SAMPLES)} is needed from {span.begin_ms} on (ms since "
-                "1970), and begins only after that: take --source store, or a later --from"
+                f"{settings.topic(Topic.SAMPLES)} is needed from {show_time(span.begin_ms)} on and "
+                "begins only after that: take --source store, or a later --from"
             )
     except BaseException:
         await source.close()

@@ -21,7 +21,7 @@ from pipeline.windows import WindowConfig
 from topology.budget import WorkerBudget
 from topology.settings import Settings
 
-__all__ = ["LOG", "STORE", "Outcome", "Replay", "Wish"]
+__all__ = ["LOG", "STORE", "Outcome", "Replay", "ReplayError", "Wish"]
 
 _SETTLE_EVERY_S, _SAY_EVERY_S = 1.0, 1.0
 
@@ -66,10 +66,6 @@ class Outcome:
     def times_real_speed(self) -> float:
         """Return seconds of event time a second."""
         return self.event_s / max(self.seconds, 1e-9)
-
-    def is_good(self) -> bool:
-        """Whether nothing was found to differ."""
-        return self.comparison is None or self.comparison.is_same()
 
 
 class Replay:
@@ -184,7 +180,7 @@ class Replay:
             speed = (position.n_samples - n_before) / max(now_s - began_s, 1e-3)
             at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.log_ms / 1000))
             self._say(
-                f"{source.progress():4.0%}  at {at}Z in the log, {position.n_samples:,} samples, "
+                f"{source.progress():4.0%}  at {at}Z, {position.n_samples:,} samples, "
                 f"{speed:,.0f} a second"
             )
 
@@ -203,7 +199,7 @@ class Replay:
                 closed_ms = run.position.closed_until_ms()
             self._say(f"comparing with {self._live.service.url}")
             found = judge(self._live, own.engine, self._span, closed_ms)
-            if found.is_same() or time.monotonic() >= until_s:
+            if found.is_same() or not found.n_compared or time.monotonic() >= until_s:
                 return found
             time.sleep(_SETTLE_EVERY_S)  # noqa: ASYNC251 - nothing else runs in this command
             if isinstance(chosen.source, LogSource):

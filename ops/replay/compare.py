@@ -42,8 +42,8 @@ class Comparison:
         return self.n_equal + self.n_different + self.n_only_live + self.n_only_replay
 
     def is_same(self) -> bool:
-        """Whether every window is on both sides and equal."""
-        return self.n_compared == self.n_equal
+        """Whether there are windows, and every one is on both sides and equal."""
+        return 0 < self.n_compared == self.n_equal
 
     def add(self, live: pa.Table, replayed: pa.Table) -> None:
         """Compare all rows of two tables with the same columns; each key is in a table once."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from ops.times import show_time
 from pipeline.slots import LOOKBACK_MS
 from pipeline.tenant_windows import AHEAD_MS
 from pipeline.windows import WindowConfig
@@ -65,7 +66,7 @@ def span_of(settings: Settings, config: WindowConfig, from_ms: int, to_ms: int) 
     """Return the span of a replay, in whole seconds. Raises ReplayError for an empty one."""
     from_ms, to_ms = -(-from_ms // 1000) * 1000, to_ms // 1000 * 1000
     if from_ms >= to_ms:
-        raise ReplayError(f"--from {from_ms} is not before --to {to_ms} (ms since 1970)")
+        raise ReplayError(f"--from {show_time(from_ms)} is not before --to {show_time(to_ms)}")
     ahead_ms = max(AHEAD_MS, settings.max_future_s * 1000)
     before_ms = ahead_ms + LOOKBACK_MS + config.width_ms + _MARGIN_MS
     after_ms = config.allowed_lateness_ms + config.skew_ms + config.width_ms

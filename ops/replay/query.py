@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from ops.query import FORMATS, Table, table_of
 from ops.replay.plan import ReplayError, place_of
 from topology.settings import Settings
-from topology.store.client import Limits
+from topology.store.client import Engine, Limits
 from topology.store.guard import RefusedStatement, check
 from topology.store.queries import Queries, QueryFailed
+
+_TENANTS = "SELECT DISTINCT tenant FROM stored_rollups ORDER BY tenant LIMIT 100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,22 @@ class ReplayService:
         queries = Queries(self.settings)
         queries.open(engine)
         try:
+            self._check_tenant(engine)
             return asyncio.run(queries.run(self.tenant, check(statement), output_format))
         except (RefusedStatement, QueryFailed) as error:
             raise ReplayError(str(error)) from None
         finally:
             queries.close()
             engine.close()
+
+    def _check_tenant(self, engine: Engine) -> None:
+        found = engine.writer.query(_TENANTS).result_columns
+        names = found[0] if found else ()
+        if self.tenant not in names:
+            raise ReplayError(
+                f"--tenant {self.tenant}: replay {self.prefix} has "
+                + (f"only {', '.join(names)}" if names else "no windows of any tenant")
+            )
 
     def table(self, statement: str) -> Table:
         """Run one SELECT; return its rows."""

@@ -76,7 +76,7 @@ class StoreSource:
         return 1
 
     def progress(self) -> float:
-        """Return how many of the ranges are read."""
+        """Return how much of ranges and days is read."""
         return self._done
 
     async def close(self) -> None:
@@ -88,12 +88,11 @@ class StoreSource:
             for record in self._range(number):
                 if record.offset >= self._begins.get(number, 0):
                     yield record
-            self._done = (number + 1) / self.n_partitions
 
     def _range(self, number: int) -> Iterator[Record]:
         """Yield a range's records; those of one request share an offset."""
         begin = self._begins.get(number, 0)
-        offset = 0
+        offset, n_days = 0, sum(len(tenant.days_ms) for tenant in self._tenants)
         for tenant in self._tenants:
             for day_ms in tenant.days_ms:
                 blocks = self._blocks(number, tenant, day_ms) if offset >= begin else []
@@ -102,6 +101,7 @@ class StoreSource:
                     is_end = at == len(blocks)
                     yield Record(number, offset, block.receive_ms, payload, is_resumable=is_end)
                 offset += 1
+                self._done = (number + offset / n_days) / self.n_partitions
         end_ms = self._span.to_ms + self._span.after_ms + _SILENCE_MS
         last = encode_samples([tick(end_ms, self.n_partitions)])
         yield Record(number, offset, end_ms, last, is_last=True)

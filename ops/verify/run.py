@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ops.places import Places
 from ops.query import Service
 from ops.times import show_time
 from ops.verify import processes
@@ -14,7 +15,6 @@ from ops.verify.report import Report
 from ops.verify.sample_log import SampleLog
 from ops.verify.store import VerifiedStore
 from schemas.topics import Topic
-from topology.settings import Settings
 from topology.store.verify import Difference, Width
 
 # Odd, so that every id has a rank of its own; its bits are those of the golden ratio.
@@ -41,22 +41,10 @@ class Request:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a deployment is. urls: of its processes by name, where known.
-
-    settings: name the broker; None where it is not known, as with a store's URL alone.
-    """
-
-    service: Service
-    urls: Mapping[str, str]
-    settings: Settings | None
-
-
-async def verify(places: Places, request: Request, say: Say) -> Report:
+async def verify(service: Service, places: Places, request: Request, say: Say) -> Report:
     """Verify a deployment. Raises ApiError, PartitionsError, LogError or VerifyError."""
     began_s = time.monotonic()
-    run = _Run(places, request, say)
+    run = _Run(service, places, request, say)
     if places.settings is None:
         await run.without_log()
     else:
@@ -67,11 +55,11 @@ async def verify(places: Places, request: Request, say: Say) -> Report:
 
 
 class _Run:
-    def __init__(self, places: Places, request: Request, say: Say) -> None:
+    def __init__(self, service: Service, places: Places, request: Request, say: Say) -> None:
         self._places = places
         self._request = request
         self._say = say
-        self._store = VerifiedStore(places.service, request.tenant)
+        self._store = VerifiedStore(service, request.tenant)
         # All series come by id: neighbours share what the store has to read.
         self._ranks = Ranks(_FACTOR, request.seed) if request.n_series else Ranks(1, 0)
         self._from_s, self._to_s = self._range()
@@ -121,10 +109,12 @@ class _Run:
         asked_s = None if self._request.to_ms is None else self._request.to_ms // 1000
         closed_s = int(processes.closed_until_s(self._places.urls, time.time()))
         from_s, to_s = -(-self._request.from_ms // 1000), min(asked_s or closed_s, closed_s)
+        if asked_s is not None and from_s >= asked_s:
+            raise VerifyError(f"--from {_shown(from_s)} is not before --to {_shown(asked_s)}")
         if from_s >= to_s:
             raise VerifyError(
-                f"nothing to verify from {_shown(from_s)} to {_shown(to_s)}: windows are closed "
-                f"until {_shown(closed_s)}; give an earlier --from, or wait"
+                f"nothing to verify from {_shown(from_s)} on: windows are closed until "
+                f"{_shown(closed_s)}; give an earlier --from"
             )
         return from_s, to_s
 

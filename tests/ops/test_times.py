@@ -30,6 +30,8 @@ def test_times_are_read(text: str, time_ms: int) -> None:
         ("", "RFC 3339"),
         ("-2h", "RFC 3339"),
         ("2027-01-15T08:00:00", "no time zone"),
+        ("999999999d", "before 1970"),
+        ("1969-12-31T23:59:59Z", "before 1970"),
     ],
 )
 def test_what_is_no_time_is_refused_with_the_forms(text: str, words: str) -> None:

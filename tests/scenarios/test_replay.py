@@ -181,6 +181,38 @@ def test_a_difference_is_found_and_named(lived: Lived) -> None:
     assert replayed == live + 1
 
 
+def test_nothing_compared_is_not_called_right(lived: Lived) -> None:
+    """Exit code 2 with a wrong key, and for a span without samples."""
+    span_ms = (lived.troubled_ms[0] - 7_200_000, lived.troubled_ms[0] - 3_600_000)
+    refused = subprocess.run(
+        lived.command(lived.calm_ms, "--into", "refused", "--key", "wrong"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    code, found = lived.replay(span_ms, "--into", "nothing", "--source", "store")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "key" in refused.stderr
+    assert (code, found["comparison"]["compared"]) == (2, 0)
+
+
+def test_a_tenant_that_a_replay_has_not_is_refused(lived: Lived) -> None:
+    lived.replay(lived.calm_ms, "--into", "of_default", "--no-compare")
+    where = ["--data-dir", str(lived.up.data_dir), "--replay", "of_default", "--tenant", "nosuch"]
+
+    done = subprocess.run(
+        role_command("sql", "SELECT count() FROM rollups", *where),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "--tenant nosuch: replay of_default has only default" in done.stderr
+
+
 def test_a_replay_is_not_overwritten_unasked(lived: Lived) -> None:
     folder = lived.up.data_dir / "replays" / "kept"
     folder.mkdir(parents=True)

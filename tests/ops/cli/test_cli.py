@@ -70,6 +70,45 @@ def test_sql_without_a_deployment_says_what_is_missing(tmp_path: Path) -> None:
     assert "--url and --key" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [("verify",), ("replay", "--from", "2h", "--to", "1h"), ("partitions",)]
+)
+def test_without_a_deployment_nothing_is_said_to_be_right(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One line and exit code 2: 1 would say that something differs."""
+    done = run(*arguments, "--data-dir", "nowhere", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("observai: no `observai up` runs on nowhere: give the --data-dir")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_span_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBSERVAI_KAFKA", "127.0.0.1:1")
+    span = ("--from", "2026-01-31T08:00:00Z", "--to", "2026-01-31T07:00:00Z")
+
+    done = run("replay", *span, "--no-compare", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "2026-01-31T08:00:00Z is not before --to 2026-01-31T07:00:00Z" in done.stderr
+
+
+def test_a_broker_that_is_away_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the client's own warnings."""
+    monkeypatch.setenv("OBSERVAI_KAFKA", "127.0.0.1:1")
+
+    done = run("partitions", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("observai: no answer from Kafka at 127.0.0.1:1")
+    assert done.stderr.count("\n") == 1
+
+
 def test_sql_when_nobody_answers_names_the_address(tmp_path: Path) -> None:
     """A wrong URL is one line too."""
     done = run("sql", "SELECT 1", "--url", "http://127.0.0.1:1", "--key", "k", cwd=tmp_path)
@@ -81,7 +120,7 @@ def test_sql_when_nobody_answers_names_the_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "default.key"),
+        (["--url", "http://127.0.0.1:1"], "default.key"),
         (["--url", "http://127.0.0.1:1", "--key", "k"], "no answer from http://127.0.0.1:1"),
         (["--from", "yesterday"], "'yesterday' is no time: give RFC 3339"),
         (["--url", "http://127.0.0.1:1", "--key", "k", "--from", "1s"], "give an earlier --from"),

@@ -50,7 +50,7 @@ def test_the_counts_are_those_of_plain_dictionaries(
     assert found.n_different == len(both) - len(equal)
     assert found.n_only_live == len(live.keys() - both)
     assert found.n_only_replay == len(replayed.keys() - both)
-    assert found.is_same() == (len(equal) == len(live.keys() | replayed.keys()))
+    assert found.is_same() == (0 < len(equal) == len(live.keys() | replayed.keys()))
     assert len(found.differences) == found.n_compared - found.n_equal
 
 
