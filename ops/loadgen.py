@@ -1,6 +1,7 @@
 """Remote write from the sender's side: bodies made fast, and sent over a few connections."""
 
 import asyncio
+import math
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -91,18 +92,26 @@ def encode_series(labels: Mapping[str, str]) -> bytes:
     )
 
 
-async def send(url: str, key: str, steps: Iterable[Sequence[Body]], connections: int = 4) -> Sent:
+async def send(
+    url: str,
+    key: str,
+    steps: Iterable[Sequence[Body]],
+    connections: int = 4,
+    samples_per_s: float = math.inf,
+) -> Sent:
     """Send step by step, the bodies of one step side by side; return what was accepted.
 
     A step begins when the one before it is acknowledged as a whole, so the samples of a series
-    arrive in the order of time, and no part of the load runs ahead of another.
-    Raises SendError.
+    arrive in the order of time, and no part of the load runs ahead of another; and not before
+    the pace allows it. Raises SendError.
     """
     sent = Sent()
     senders = [Sender(url, key) for _ in range(connections)]
     began_s = time.perf_counter()
     try:
         for step in steps:
+            ahead_s = sent.n_samples / samples_per_s - (time.perf_counter() - began_s)
+            await asyncio.sleep(max(0.0, ahead_s))
             left = iter(step)
             async with asyncio.TaskGroup() as group:
                 for sender in senders[: len(step)]:

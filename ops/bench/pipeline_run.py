@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,18 +33,23 @@ class LossError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Scrapes of so many series; those of the first warm_steps come before the measurement."""
+    """Scrapes of so many series; those of the first warm_steps come before the measurement.
+
+    samples_per_s: the pace; without one they come as fast as they are taken.
+    """
 
     series: int
     steps: int
     seed: int
     warm_steps: int = 0
     settle_s: float = SETTLE_S
+    samples_per_s: float = math.inf
 
     @property
     def label(self) -> str:
         """Name of the load in figures."""
-        return f"{self.series:,} series"
+        pace = "" if self.samples_per_s == math.inf else f" at {self.samples_per_s:,.0f}/s"
+        return f"{self.series:,} series{pace}"
 
 
 @dataclass(slots=True)
@@ -93,7 +99,7 @@ def _measure(running: Deployment, bodies: list[list[Body]], load: Load) -> Run:
     before = cpu_seconds(pids)
     with PeakMemory(pids) as memory:
         began_s = time.monotonic()
-        sent, lag_s = asyncio.run(_send_and_watch(running, measured))
+        sent, lag_s = asyncio.run(_send_and_watch(running, measured, load.samples_per_s))
         wait_stored(running, n_warm + n_measured)
         queryable_s = time.monotonic() - began_s
         settled_s = wait_quiet(pids, load.settle_s)
@@ -123,11 +129,11 @@ def _send_warm(running: Deployment, bodies: list[list[Body]], pids: dict[str, in
 
 
 async def _send_and_watch(
-    running: Deployment, bodies: Sequence[Sequence[Body]]
+    running: Deployment, bodies: Sequence[Sequence[Body]], samples_per_s: float
 ) -> tuple[Sent, list[float]]:
     lag_s: list[float] = []
     watch = asyncio.create_task(_watch_lag(running, lag_s))
-    sent = await send(running.write_url, running.key, bodies, CONNECTIONS)
+    sent = await send(running.write_url, running.key, bodies, CONNECTIONS, samples_per_s)
     watch.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watch
