@@ -14,7 +14,6 @@ from schemas.topics import Topic
 from tests.reference import RollupRow, rollup_reference
 from tests.topology.running import bootstrap, make_context, producing, read_topic, running
 from tests.waiting import wait_until_async
-from topology.runtime import Context
 from topology.settings import Settings
 from topology.worker.main import worker
 
