@@ -50,7 +50,8 @@ demo: setup
 test: check unit
 
 unit: setup
-	@$(BIN)/python -m pytest
+# Files side by side: most of them wait for real processes. In the order found, or the long ones come last.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

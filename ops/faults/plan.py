@@ -74,7 +74,7 @@ class Plan:
         return asdict(self) | {"without": sorted(self.without)}
 
 
-SHORT = Plan(n_faults=25, together=3, group=25, layouts=(2,), longest_stop_s=6.0, disk_mb=1536)
+SHORT = Plan(n_faults=25, together=5, group=25, layouts=(2,), longest_stop_s=4.0, disk_mb=1536)
 
 
 @dataclass(frozen=True, slots=True)

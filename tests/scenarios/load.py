@@ -1,15 +1,11 @@
 """History sent fast and without a break, and the check of what became of it."""
 
-import os
-import signal
-
 import numpy as np
 
 from ops.faults.check import check_until_right
 from ops.faults.client import Client, Stream
 from ops.faults.running import Up
 from ops.faults.traffic import HOUR_MS, Pattern, Source
-from tests.waiting import wait_until
 from topology.clock import now_ms
 from topology.keys import DEFAULT_TENANT, Tenant
 
@@ -19,29 +15,16 @@ N_SERIES, STEP_MS, PAUSE_S = 300, 5_000, 0.05
 HISTORY_MS = 3 * HOUR_MS
 
 
-def started_client(up: Up, odd: float = 0.0) -> Client:
-    """Return a client that sends to all edges of the deployment by turns.
-
-    odd: share of requests that are late, repeated or out of order.
-    """
+def started_client(up: Up) -> Client:
+    """Return a client that sends to all edges of the deployment by turns."""
     begin_ms = now_ms() // STEP_MS * STEP_MS - HISTORY_MS
-    pattern = Pattern(N_SERIES, STEP_MS, begin_ms, PAUSE_S, odd=odd)
+    pattern = Pattern(N_SERIES, STEP_MS, begin_ms, PAUSE_S)
     tenant = Tenant(DEFAULT_TENANT, "enterprise", 30)
     source = Source(pattern, np.random.default_rng(11))
     urls = [up.url(name) for name in up.names("edge")]
     client = Client(lambda: urls, Stream(source, tenant, up.key(), METRIC, 0))
     client.start()
     return client
-
-
-def kill_and_wait(up: Up, client: Client, name: str) -> None:
-    """Kill a part, wait until all are ready again and the load has moved on."""
-    victim = up.pid(name)
-    assert victim is not None
-    os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: up.pid(name) not in {None, victim}, 60, f"{name} is started again")
-    wait_until(up.is_ready, 60, f"all are ready after kill -9 of {name}")
-    client.wait_for_requests(20)
 
 
 def check_exact(up: Up, client: Client) -> None:

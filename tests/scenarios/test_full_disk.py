@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ops import api
+from ops.faults.check import check
 from ops.faults.client import Client
 from ops.faults.disk import Tmpfs, disk
 from ops.faults.running import KAFKA, Up
 from ops.ports import free_base_port
 from tests.scenarios.load import check_exact, started_client
 from tests.waiting import wait_until
+from topology.clock import now_ms
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -108,3 +111,25 @@ def test_an_insert_that_finds_the_disk_full_is_tried_again(
     client.wait_for_requests(20)
     client.finish()
     check_exact(up, client)
+    _check_sees_what_is_amiss(up, client)
+
+
+def _check_sees_what_is_amiss(up: Up, client: Client) -> None:
+    """Against the same store: a sample more, a sample less and another value are found."""
+    ledger, now = client.stream.ledger, now_ms()
+    step = ledger.entries[0].request
+    one, two = step.series[np.isfinite(step.values)][:2].tolist()
+    more = step._replace(times_ms=step.times_ms + 1).only(step.series == one)
+    other = step.only(step.series == two)
+    other = other._replace(values=np.full(len(other.values), -1.0))
+
+    for request, counts in ((more, (1, 0)), (other, (0, 1))):
+        ledger.add(request, 1, now)
+        found = check(up.service(), client.stream, now)
+        ledger.entries.pop()
+        samples = found.differences["samples"]
+        assert (samples.lost, samples.wrong, samples.unknown) == (*counts, 0)
+        assert all(found.differences[f"rollups {width_s} s"].wrong for width_s in (60, 300, 3600))
+    del ledger.entries[0]
+    samples = check(up.service(), client.stream, now).differences["samples"]
+    assert samples.unknown == len(step.series)
