@@ -25,6 +25,7 @@ FROM (
 GROUP BY table
 """
 _MERGES = "SELECT count() FROM system.merges WHERE database = currentDatabase()"
+_MEMORY = "SELECT value FROM system.metrics WHERE metric = 'MemoryTracking'"
 _LIMIT = "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = {name:String}"
 
 
@@ -48,6 +49,11 @@ def count_merges(client: Client) -> int:
     return int(client.query(_MERGES).result_rows[0][0])
 
 
+def tracked_bytes(client: Client) -> int:
+    """Return how much memory the engine has taken, by its own account."""
+    return int(client.query(_MEMORY).result_rows[0][0])
+
+
 def delay_limit(client: Client) -> int:
     """Return with how many parts of one partition the engine begins to delay inserts."""
     found = client.query(_LIMIT, parameters={"name": "parts_to_delay_insert"})
@@ -67,10 +73,12 @@ async def watch_parts(context: Context, engine: Engine, gate: Gate) -> None:
             limit = await asyncio.to_thread(engine.operate, delay_limit)
             found = await asyncio.to_thread(engine.operate, parts_of)
             n_merges = await asyncio.to_thread(engine.operate, count_merges)
+            n_bytes = await asyncio.to_thread(engine.operate, tracked_bytes)
         except ClickHouseError as error:
             context.log.warning("parts cannot be read", error=str(error))
         else:
             context.metrics.store_merges_running.set(n_merges)
+            context.metrics.memory_bytes.labels("engine").set(n_bytes)
             _report(context, gate, found, limit)
         await asyncio.sleep(CHECK_EVERY_S)
 

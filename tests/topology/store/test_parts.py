@@ -58,6 +58,9 @@ async def test_parts_of_the_fullest_partition_slow_writes_down(
 
     reason = context.health.reasons()["parts"]
     assert "of stored_samples has 40 parts, the engine delays inserts from 40 on" in reason
+    held = context.metrics.registry.get_sample_value("observai_memory_bytes", {"part": "engine"})
+    assert held is not None
+    assert held > 1 << 20
     sample = context.metrics.registry.get_sample_value
     n_parts = sample("observai_store_parts", {"table": "stored_samples"})
     assert n_parts is not None
