@@ -58,15 +58,26 @@ async def test_parts_of_the_fullest_partition_slow_writes_down(
 
     reason = context.health.reasons()["parts"]
     assert "of stored_samples has 40 parts, the engine delays inserts from 40 on" in reason
-    held = context.metrics.registry.get_sample_value("observai_memory_bytes", {"part": "engine"})
-    assert held is not None
-    assert held > 1 << 20
     sample = context.metrics.registry.get_sample_value
     n_parts = sample("observai_store_parts", {"table": "stored_samples"})
     assert n_parts is not None
     assert n_parts >= 40
     assert sample("observai_store_parts_fullest", {"table": "stored_samples"}) == 40
     assert sample("observai_store_merges_running") is not None
+
+
+async def test_the_engines_memory_is_told(engine: Engine) -> None:
+    context = make_context("store", load_settings())
+    watch = asyncio.create_task(watch_parts(context, engine, Gate(None)))
+
+    async def is_told() -> bool:
+        find = context.metrics.registry.get_sample_value
+        return (find("observai_memory_bytes", {"part": "engine"}) or 0) > 1 << 20
+
+    try:
+        await wait_until_async(is_told, 5, "the engine's memory")
+    finally:
+        watch.cancel()
 
 
 async def test_the_gate_is_shut_while_the_disk_has_no_room(
