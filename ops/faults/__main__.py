@@ -103,6 +103,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
     parser.add_argument("--live-series", type=int, help="of the client that sends the present")
     parser.add_argument("--short", action="store_true", help="as in CI: few faults, short ones")
+    parser.add_argument("--together", type=int, help="faults between two recoveries")
     parser.add_argument("--without", action="append", default=[], choices=list(map(str, Kind)))
     parser.add_argument("--grow", action="store_true", help="add a partition now and then")
     parser.add_argument("--set", action="append", default=[], help="NAME=VALUE of a setting")
@@ -118,6 +119,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         base,
         seed=given.seed,
         n_faults=given.faults or base.n_faults,
+        together=given.together or base.together,
         n_live=given.live_series or base.n_live,
         layouts=tuple(given.layout or base.layouts),
         without=frozenset(map(Kind, given.without)) | (UNASKED if not given.grow else frozenset()),
