@@ -221,6 +221,6 @@ def test_a_replay_is_not_overwritten_unasked(lived: Lived) -> None:
         lived.command(lived.calm_ms, "--into", "kept"), capture_output=True, text=True, check=False
     )
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--overwrite" in done.stderr
     assert list(folder.iterdir()) == []
