@@ -18,7 +18,7 @@ HISTORY_MS = 3 * HOUR_MS
 def started_client(up: Up) -> Client:
     """Return a client that sends to all edges of the deployment by turns."""
     begin_ms = now_ms() // STEP_MS * STEP_MS - HISTORY_MS
-    pattern = Pattern(N_SERIES, STEP_MS, begin_ms, PAUSE_S)
+    pattern = Pattern(N_SERIES, STEP_MS, begin_ms, PAUSE_S, odd=0.0)
     tenant = Tenant(DEFAULT_TENANT, "enterprise", 30)
     source = Source(pattern, np.random.default_rng(11))
     urls = [up.url(name) for name in up.names("edge")]
