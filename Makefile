@@ -50,8 +50,7 @@ demo: setup
 test: check unit
 
 unit: setup
-# Files side by side: most of them wait for real processes. In the order found, or the long ones come last.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest
 
 check: setup
 	@$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from ops.supervise.instances import FURTHER_PORTS, instances
 from topology.settings import BROKER_PORT, CONTROLLER_PORT, ROLE_PORTS, Settings
 
 # Above the usual services, below the range from which Linux takes ports of outgoing connections.
-FREE_RANGE = (20_000, 32_000)
+_FREE_RANGE = (20_000, 32_000)
 
 
 class PortInUseError(Exception):
@@ -40,7 +40,7 @@ def free_base_port(n_processes: int = 1) -> int:
 
     n_processes: how many edges and workers are to find ports.
     """
-    candidates = random.sample(range(*FREE_RANGE, CONTROLLER_PORT + 1), 100)
+    candidates = random.sample(range(*_FREE_RANGE, CONTROLLER_PORT + 1), 100)
     offsets = [*ROLE_PORTS.values(), BROKER_PORT, CONTROLLER_PORT]
     offsets += [first + k for first in FURTHER_PORTS.values() for k in range(1, n_processes)]
     for base in candidates:

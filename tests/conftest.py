@@ -11,7 +11,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ops import ports
 from ops.broker.files import ensure_files
 from ops.broker.process import prepare, wait_answering
 from ops.ports import free_base_port
@@ -19,11 +18,6 @@ from ops.supervise.child import die_with_parent
 from topology.settings import Settings, load_settings
 
 START_S, STOP_S = 60, 10
-
-# Test processes side by side look for ports in ranges of their own: what one has found free, and
-# not taken yet, no other finds.
-_WORKER, _PORTS_EACH = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 3_000
-ports.FREE_RANGE = (20_000 + _WORKER % 4 * _PORTS_EACH, 20_000 + (_WORKER % 4 + 1) * _PORTS_EACH)
 
 hypothesis.settings.register_profile("dev", deadline=None)
 # The same examples in each run: a failure in CI is one of the change, not of the dice.
