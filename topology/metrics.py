@@ -132,6 +132,12 @@ class Metrics:
             "Partitions of topic samples that an edge spreads over, or that this process reads.",
             registry=registry,
         )
+        self.unread_partitions = Gauge(
+            "observai_unread_partitions",
+            "Partitions that no process of the consumer group is assigned.",
+            ["group"],
+            registry=registry,
+        )
         self.partition_stopped = Gauge(
             "observai_partition_stopped",
             "1 where a partition stands still at a record of an unknown format version.",

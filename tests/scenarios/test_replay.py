@@ -102,7 +102,7 @@ class Lived:
         )
         closed = f"select count() from rollups where width_s = 60 and window_start = {minute}"
         ((n_series,),), ((n_closed,),) = self.live(expected), self.live(closed)
-        return n_closed == n_series > 0
+        return bool(n_closed == n_series > 0)
 
     def _send(self, steps: list[list[Body]]) -> None:
         sent = asyncio.run(send(f"{self.up.url('edge')}/api/v1/write", self.up.key(), steps))

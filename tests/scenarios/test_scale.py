@@ -1,14 +1,22 @@
-"""Two edges and two workers: every process is known. What they do under load, test_faults has."""
+"""Two edges and two workers: every process is known, and all follow new partitions.
 
+What they do under load, test_faults has.
+"""
+
+import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops import api
 from ops.faults.running import Up
 from ops.ports import free_base_port
 from ops.supervise.child import role_command
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -18,6 +26,31 @@ def up(tmp_path: Path) -> Iterator[Up]:
     running = Up(tmp_path, free_base_port(3), "--workers", "2", "--edges", "2")
     yield running
     running.close()
+
+
+def test_processes_that_were_killed_follow_a_growth(up: Up) -> None:
+    """Whoever led the group does not know that after a kill: new partitions get readers still."""
+    names = ["worker", "worker-1", "store"]
+    killed = {name: up.pid(name) for name in names}
+    for pid in killed.values():
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(up.pid(n) not in {None, killed[n]} for n in names), 30, "new processes")
+    wait_until(up.is_ready, 60, "all ready")
+
+    grow = role_command("partitions", "--data-dir", str(up.data_dir), "--grow", "6")
+    done = subprocess.run(grow, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(up.is_ready, 30, "all ready again")
+    workers = "\n".join(metrics(up, name) for name in ("worker", "worker-1"))
+    unread = re.findall(r"(?m)^observai_unread_partitions{.*} (.*)", workers)
+    read = re.findall(r"(?m)^observai_partitions (.*)", workers)
+    assert (unread, sum(map(float, read))) == (["0.0", "0.0"], 6)
+
+
+def metrics(up: Up, name: str) -> str:
+    return api.request("GET", f"{up.url(name)}/metrics").body.decode()
 
 
 def test_every_process_is_named_and_stops(up: Up) -> None:

@@ -17,6 +17,7 @@ from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
+from topology.readers import watch_readers
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import FLUSH_S, Batch
@@ -71,9 +72,10 @@ class Archive:
         self._epoch = 0
         self._begun_epoch = -1
         self._is_assigned = False
+        self._group = f"{settings.topic_prefix}archive"
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
-            group_id=f"{settings.topic_prefix}archive",
+            group_id=self._group,
             # A store that was killed takes its partitions up again at once.
             group_instance_id=f"archive-{settings.slot}",
             # Partition p of all topics must meet in one process.
@@ -97,8 +99,10 @@ class Archive:
     async def run(self) -> None:
         """Archive until the role stops, then write and commit what is gathered."""
         self._context.health.set("archive", "waiting for partitions")
-        self._consumer.subscribe(list(self._topic_of), listener=_Listener(self))
+        await self._join()
         await self._start_consumer()
+        readers = watch_readers(self._context, self._group, self._topic_of, self._join)
+        watcher = asyncio.create_task(readers)
         try:
             while not self._context.stopping.is_set():
                 if await self._begin_partitions():
@@ -108,6 +112,7 @@ class Archive:
                     report_lag(self._context.metrics, self._ages())
             await self._drain()
         finally:
+            watcher.cancel()
             if self._writing is not None:
                 self._writing.cancel()
             await self._consumer.stop()
@@ -129,6 +134,10 @@ class Archive:
     def assigned(self) -> None:
         """Take up the partitions of a new assignment."""
         self._is_assigned = True
+
+    async def _join(self) -> None:
+        """Join the group, or join it again."""
+        self._consumer.subscribe(list(self._topic_of), listener=_Listener(self))
 
     async def _start_consumer(self) -> None:
         while not self._context.stopping.is_set():

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from schemas.topics import Topic
 from topology.broker_watch import watch_broker
 from topology.producer import make_producer
+from topology.readers import watch_readers
 from topology.runtime import Context
 from topology.topics import ensure_topics
 from topology.worker.app import WorkerApp, build_app
@@ -34,6 +35,7 @@ async def worker(context: Context) -> None:
         asyncio.create_task(_observe_regularly(stage)),
         asyncio.create_task(_watch(context, app)),
         asyncio.create_task(watch_broker(context)),
+        asyncio.create_task(_watch_readers(context, app)),
     ]
     await context.stopping.wait()
     for task in tasks:
@@ -97,6 +99,15 @@ async def _observe_regularly(stage: WindowStage) -> None:
     while True:
         stage.observe()
         await asyncio.sleep(_OBSERVE_S)
+
+
+async def _watch_readers(context: Context, app: WorkerApp) -> None:
+    topics = [context.settings.topic(Topic.SAMPLES)]
+
+    async def rejoin() -> None:
+        await app.consumer.subscribe(topics)
+
+    await watch_readers(context, app.conf.id, topics, rejoin)
 
 
 async def _watch(context: Context, app: WorkerApp) -> None:
