@@ -30,14 +30,17 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
     seed: int | None = typer.Option(
         None, min=0, max=(1 << 63) - 1, help="draws the series [default: of the clock]"
     ),
+    settle: float = typer.Option(
+        120, min=0, help="seconds to wait for late records that are still to be computed"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Check that windows equal their samples, and that all that was logged is stored.
 
     Windows of every width and column are computed again by SQL over the stored samples. Samples
-    still in Kafka are held against the stored ones, bit by bit; logged = stored + repeated +
-    dead-lettered. What differs is looked at twice. Exit code 0 if nothing differs, 1 if
-    something does, 2 if it could not be verified.
+    that Kafka took since --from are held against the stored ones, bit by bit; logged = stored +
+    repeated + dead-lettered. What differs is looked at twice. Exit code 0 if nothing differs, 1
+    if something does, 2 if it could not be verified or records are still to be computed.
 
     \b
     Examples:
@@ -62,6 +65,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         None if to is None else parse_time_ms(to, now_ms),
         series,
         secrets.randbits(32) if seed is None else seed,
+        settle,
     )
     settings = settings_of(data_dir, None, None, config)
     with explained(EXIT_UNDECIDED):
@@ -74,7 +78,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         print(msgspec.json.encode(found.as_json()).decode())
     else:
         print("\n".join(report.lines(found)))
-    raise typer.Exit(0 if found.ok else 1)
+    raise typer.Exit(EXIT_UNDECIDED if found.is_undecided else int(not found.ok))
 
 
 def _say() -> "Callable[[str], None]":

@@ -1,7 +1,7 @@
 """Walks the log of samples, and looks up in the store what of it should be there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from aiokafka.structs import ConsumerRecord
@@ -17,6 +17,9 @@ from schemas.samples import SampleBlock, check_storable, decode_samples
 # Of the chosen series, 41 bytes each, twice while they are sorted.
 MAX_SAMPLES = 4_000_000
 MAX_KEPT = 1_000
+
+_Values = NDArray[np.void]
+_NO_VALUES = np.empty(0, "V24")
 
 Say = Callable[[str], None]
 
@@ -43,10 +46,12 @@ class LogCheck:
         self._store = store
         self._walk = walk
         self._say = say
+        self._parts: list[Part] = []
         self._suspects: list[tuple[Part, Samples]] = []
 
     async def check(self, parts: list[Part]) -> None:
         """Walk all parts, and fill the balance with what is sure at once."""
+        self._parts = parts
         for part in parts:
             first, is_counted = 0, False
             while first <= self._walk.last_rank:
@@ -57,10 +62,18 @@ class LogCheck:
 
     async def look_again(self, ends: Offsets) -> None:
         """Judge what was not there, or had another value; all records before ends are archived."""
+        if not self._suspects:
+            return
+        wanted = merge([samples for _, samples in self._suspects])
+        values = [await self._values(part, ends[part.place], wanted) for part in self._parts]
         for part, samples in self._suspects:
-            later = await self._later_values(part, ends[part.place], samples)
+            # Of two partitions none is the later one: series move when partitions are added.
+            right = [
+                after if other.place == part.place else np.concatenate([within, after])
+                for other, (within, after) in zip(self._parts, values, strict=True)
+            ]
             for some in by_day(samples, SERIES_AT_ONCE):
-                self._judge(some, later)
+                self._judge(some, np.concatenate(right))
 
     @property
     def n_suspects(self) -> int:
@@ -109,20 +122,24 @@ class LogCheck:
             if len(odd):
                 self._suspects.append((part, odd))
 
-    async def _later_values(self, part: Part, end: int, samples: Samples) -> Samples:
-        """Return what came for these series after the part: a value of it is no wrong one."""
-        ids = np.unique(samples.series_ids)
-        found = []
-        async for records in self._log.read(Part(part.place, part.end, end)):
+    async def _values(self, part: Part, end: int, wanted: Samples) -> tuple[_Values, _Values]:
+        """Return which values of these series and times stand within the part, and after it."""
+        found: tuple[list[_Values], list[_Values]] = ([], [])
+        pairs = _values_of(wanted, without_bits=True)
+        async for records in self._log.read(Part(part.place, part.start, end)):
             for record in records:
                 for block in self._blocks(record, is_counted=True):
-                    of_series = samples_of(block)
-                    found.append(of_series.where(np.isin(of_series.series_ids, ids)))
-        return merge(found)
+                    samples = samples_of(block)
+                    is_wanted = np.isin(_values_of(samples, without_bits=True), pairs)
+                    values = _values_of(samples.where(is_wanted))
+                    found[record.offset >= part.end].append(values)
+        within, after = (np.unique(np.concatenate([_NO_VALUES, *some])) for some in found)
+        return within, after
 
-    def _judge(self, some: Samples, later: Samples) -> None:
+    def _judge(self, some: Samples, right: _Values) -> None:
         found = self._store.find(some)
-        is_replaced = _is_any(some, found.stored_bits, later) & ~found.is_missing
+        stored = replace(some, bits=found.stored_bits)
+        is_replaced = np.isin(_values_of(stored), right) & ~found.is_missing
         is_wrong = found.is_wrong & ~is_replaced
         self.balance.stored += int((~found.is_missing & ~is_wrong).sum())
         self.balance.lost += int(found.is_missing.sum())
@@ -140,15 +157,12 @@ class LogCheck:
             )
 
 
-def _is_any(some: Samples, stored_bits: NDArray[np.uint64], later: Samples) -> NDArray[np.bool_]:
-    """Return which stored values are ones that came later for the same series and time."""
-    values = set(
-        zip(later.series_ids.tolist(), later.times_ms.tolist(), later.bits.tolist(), strict=True)
-    )
-    places = zip(
-        some.series_ids.tolist(), some.times_ms.tolist(), stored_bits.tolist(), strict=True
-    )
-    return np.array([place in values for place in places], dtype=bool)
+def _values_of(samples: Samples, *, without_bits: bool = False) -> _Values:
+    """Return series, time and value of each sample as one comparable thing, shape (n,)."""
+    columns = [samples.series_ids, samples.times_ms.view(np.uint64), samples.bits]
+    rows = np.stack(columns[:2] if without_bits else columns, axis=1)
+    values: _Values = np.ascontiguousarray(rows).view(f"V{rows.shape[1] * 8}")[:, 0]
+    return values
 
 
 def _shown(bits: np.uint64) -> str:

@@ -83,7 +83,10 @@ class Balance(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """A whole run. from_ms, to_ms: what was judged; balance: None where Kafka is not known."""
+    """A whole run. from_ms, to_ms: what was judged; balance: None where Kafka is not known.
+
+    unsettled: what was still to be done when something differed, None if nothing.
+    """
 
     tenant: str
     seed: int
@@ -95,6 +98,7 @@ class Report(msgspec.Struct):
     samples: list[SampleDifference] = []
     balance: Balance | None = None
     notes: list[str] = []
+    unsettled: str | None = None
     seconds: float = 0.0
 
     @property
@@ -102,12 +106,23 @@ class Report(msgspec.Struct):
         """Whether nothing differs."""
         return not self.windows and (self.balance is None or self.balance.difference == 0)
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether what differs may still be on its way."""
+        return not self.ok and self.unsettled is not None
+
+    @property
+    def n_compared(self) -> int:
+        """How many windows and logged samples were looked at."""
+        n_windows = sum(width.n_windows for width in self.widths.values())
+        return n_windows + (self.balance.chosen if self.balance else 0)
+
     def as_json(self) -> dict[str, Any]:
         """Return all of it with the verdicts, for scripts."""
         found: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
         if self.balance is not None:
             found["balance"]["difference"] = self.balance.difference
-        return {"ok": self.ok} | found
+        return {"ok": self.ok, "undecided": self.is_undecided} | found
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -118,7 +133,7 @@ def lines(report: Report) -> Iterator[str]:
     )
     yield from _windows(report)
     if report.balance is not None:
-        yield from _balance(report.balance)
+        yield from _balance(report.balance, report.from_ms)
         yield from _samples(report.samples)
     yield from (f"note: {note}" for note in report.notes)
     yield _summary(report)
@@ -153,8 +168,8 @@ def _rest(n: int) -> Iterator[str]:
         yield f"  and {n - SHOWN:,} more; --json shows all that were kept"
 
 
-def _balance(balance: Balance) -> Iterator[str]:
-    yield f"balance of {balance.n_records:,} records in Kafka"
+def _balance(balance: Balance, from_ms: int) -> Iterator[str]:
+    yield f"balance of {balance.n_records:,} records that Kafka took since {show_time(from_ms)}"
     if (edges := balance.edges) is not None:
         since = show_time(round(edges.since_s * 1000))
         yield _row(f"accepted by the edges since {since}", edges.accepted)
@@ -183,6 +198,11 @@ def _summary(report: Report) -> str:
     n_samples = max((width.n_samples for width in report.widths.values()), default=0)
     n_wrong = len(report.windows) + (report.balance.difference if report.balance else 0)
     verdict = "ok, no difference" if report.ok else f"{n_wrong:,} DIFFERENCES"
+    if report.is_undecided:
+        verdict = (
+            f"UNDECIDED, {report.unsettled}; {n_wrong:,} differences may go away: try again later, "
+            "or wait longer with --settle"
+        )
     return (
         f"{verdict}: {n_windows:,} windows, {report.n_series:,} series, {n_samples:,} samples "
         f"compared in {report.seconds:.1f} s"

@@ -20,7 +20,7 @@ from topology.store.verify import Difference, Width
 # Odd, so that every id has a rank of its own; its bits are those of the golden ratio.
 _FACTOR = 0x9E3779B97F4A7C15
 # An idle archive commits every 10 s.
-_ARCHIVE_S, _SETTLE_S, _BLIND_WAIT_S = 30.0, 120.0, 15.0
+_ARCHIVE_S, _BLIND_WAIT_S = 30.0, 15.0
 MAX_WINDOWS = 10_000
 
 Say = Callable[[str], None]
@@ -32,13 +32,17 @@ class VerifyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to verify. tenant: None for the key's own; n_series: 0 for all; to_ms: None for now."""
+    """What to verify. tenant: None for the key's own; n_series: 0 for all; to_ms: None for now.
+
+    settle_s: how long to wait for records that are logged and not yet done, when something differs.
+    """
 
     tenant: str | None
     from_ms: int
     to_ms: int | None
     n_series: int
     seed: int
+    settle_s: float
 
 
 async def verify(service: Service, places: Places, request: Request, say: Say) -> Report:
@@ -50,6 +54,11 @@ async def verify(service: Service, places: Places, request: Request, say: Say) -
     else:
         async with SampleLog(places.settings) as log:
             await run.with_log(log)
+    if not run.report.n_compared:
+        raise VerifyError(
+            f"nothing to verify: tenant {run.report.tenant} has no window and no sample from "
+            f"{show_time(run.report.from_ms)} to {show_time(run.report.to_ms)}"
+        )
     run.report.seconds = round(time.monotonic() - began_s, 3)
     return run.report
 
@@ -88,7 +97,7 @@ class _Run:
         edges = processes.edges(self._places.urls, self.report.tenant)
         ends = await log.ends(Topic.SAMPLES)
         self._say("waiting for the archive")
-        behind = await log.wait_done(("archive",), ends, _ARCHIVE_S)
+        behind = await log.wait_done(("archive",), ends, _ARCHIVE_S, self._say)
         parts = await log.parts(self._from_s * 1000, await log.done("archive", ends))
         check = LogCheck(log, self._store, await self._walk(log), self._say)
         await check.check(parts)
@@ -97,7 +106,7 @@ class _Run:
         suspects = self._compare(sorted(check.series_ids.union(self._ids)))
         if suspects or check.n_suspects:
             self._say(f"{len(suspects)} windows and {check.n_suspects} samples differ: waiting")
-            behind = await _settle(log)
+            behind = self.report.unsettled = await self._settle(log)
             self._look_again(suspects)
             await check.look_again(await log.ends(Topic.SAMPLES))
             self.report.samples = check.differences
@@ -138,21 +147,21 @@ class _Run:
             self._say(f"windows: {n_windows:,} compared, {len(suspects)} differ")
         return suspects
 
+    async def _settle(self, log: SampleLog) -> str | None:
+        """Wait until all that is logged now has led to rows; return what has not in time."""
+        settle_s = self._request.settle_s
+        until_s = time.monotonic() + settle_s
+        samples = await log.ends(Topic.SAMPLES)
+        behind = await log.wait_done(("window", "archive"), samples, settle_s, self._say)
+        rollups = await log.ends(Topic.ROLLUPS, Topic.RECOMPUTE)
+        left_s = max(0.0, until_s - time.monotonic())
+        return await log.wait_done(("archive",), rollups, left_s, self._say) or behind
+
     def _look_again(self, suspects: Sequence[Difference]) -> None:
         """Keep what differs still; a worker that has just begun did not know what is closed."""
         closed_s = processes.closed_until_s(self._places.urls, time.time())
         known = [one for one in suspects if one.start_s + one.width_s <= closed_s]
         self.report.windows = self._store.again(known)
-
-
-async def _settle(log: SampleLog) -> str | None:
-    """Wait until all that is logged now has led to rows; return what has not at the deadline."""
-    until_s = time.monotonic() + _SETTLE_S
-    samples = await log.ends(Topic.SAMPLES)
-    behind = await log.wait_done(("window", "archive"), samples, _SETTLE_S)
-    rollups = await log.ends(Topic.ROLLUPS, Topic.RECOMPUTE)
-    left_s = max(0.0, until_s - time.monotonic())
-    return await log.wait_done(("archive",), rollups, left_s) or behind
 
 
 def _shown(time_s: int) -> str:

@@ -1,7 +1,7 @@
 """Reads what still stands in topics samples and dead-letters, and who has done how much of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -91,9 +91,13 @@ class SampleLog:
         )
 
     async def wait_done(
-        self, readers: tuple[str, ...], ends: Offsets, deadline_s: float
+        self,
+        readers: tuple[str, ...],
+        ends: Offsets,
+        deadline_s: float,
+        say: Callable[[str], None],
     ) -> str | None:
-        """Wait until all readers have done the records before these ends.
+        """Wait until all readers have done the records before these ends; say what is left.
 
         Return None, or at the deadline what is not done.
         """
@@ -106,8 +110,10 @@ class SampleLog:
                 behind |= {reader: n_left} if n_left else {}
             if not behind:
                 return None
+            text = ", ".join(f"{name} has {n:,} records to do" for name, n in behind.items())
             if asyncio.get_running_loop().time() > until_s:
-                return ", ".join(f"{name} has {n} records to do" for name, n in behind.items())
+                return text
+            say(f"waiting: {text}")
             await asyncio.sleep(_POLL_S)
 
     async def parts(self, from_ms: int, ends: Offsets) -> list[Part]:

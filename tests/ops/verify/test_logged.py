@@ -36,21 +36,26 @@ def block(rows: Rows, tenant: str = "t") -> SampleBlock:
 
 
 class MemoryLog(SampleLog):
-    """Records of one partition."""
+    """Records of partition 3, and of partition 4 if there are any."""
 
-    def __init__(self, *payloads: bytes) -> None:
+    def __init__(self, *payloads: bytes, moved: Sequence[bytes] = ()) -> None:
         super().__init__(load_settings())
-        self.payloads = list(payloads)
+        self.payloads = {3: list(payloads), 4: list(moved)}
         self.n_reads = 0
 
     async def read(self, part: Part) -> AsyncIterator[list[Any]]:
         self.n_reads += 1
         for offset in range(part.start, part.end):
-            record = SimpleNamespace(partition=3, offset=offset, value=self.payloads[offset])
-            yield [record]
+            number = part.place.partition
+            payload = self.payloads[number][offset]
+            yield [SimpleNamespace(partition=number, offset=offset, value=payload)]
 
-    def part(self) -> Part:
-        return Part(PLACE, 0, len(self.payloads))
+    def whole(self) -> list[Part]:
+        return [
+            Part(TopicPartition(PLACE.topic, number), 0, len(payloads))
+            for number, payloads in self.payloads.items()
+            if payloads
+        ]
 
 
 class MemoryStore(VerifiedStore):
@@ -71,9 +76,9 @@ def walk(last_rank: int = LAST_RANK, lettered: tuple[int, ...] = ()) -> Walk:
 
 async def check(log: MemoryLog, store: MemoryStore, wanted: Walk) -> LogCheck:
     made = LogCheck(log, store, wanted, lambda _: None)
-    await made.check([log.part()])
+    await made.check(log.whole())
     if made.n_suspects:
-        await made.look_again({PLACE: len(log.payloads)})
+        await made.look_again({part.place: part.end for part in log.whole()})
     return made
 
 
@@ -116,7 +121,7 @@ async def test_a_value_that_came_after_the_part_is_not_wrong() -> None:
     log = MemoryLog(encode_samples([block([(1, 0, 1.0)])]), encode_samples([block([(1, 0, 2.0)])]))
     made = LogCheck(log, MemoryStore([(1, 0, 2.0)]), walk(), lambda _: None)
 
-    await made.check([replace(log.part(), end=1)])
+    await made.check([replace(part, end=1) for part in log.whole()])
     assert made.n_suspects == 1
     await made.look_again({PLACE: 2})
 
@@ -130,6 +135,23 @@ async def test_a_repeat_that_the_store_has_not_taken_is_wrong() -> None:
     found = await check(log, MemoryStore([(1, 0, 1.0)]), walk())
 
     assert [one.kind for one in found.differences] == ["wrong"]
+
+
+@pytest.mark.parametrize(("stored", "n_wrong"), [(1.0, 0), (2.0, 0), (3.0, 1), (4.0, 2)])
+async def test_of_two_partitions_none_is_the_later_one(stored: float, n_wrong: int) -> None:
+    """A series has moved: the log cannot say which partition's last value came last.
+
+    A value that was replaced within its partition (3) is right nowhere, nor one never logged (4).
+    """
+    log = MemoryLog(
+        encode_samples([block([(1, 0, 3.0)])]),
+        encode_samples([block([(1, 0, 1.0)])]),
+        moved=[encode_samples([block([(1, 0, 2.0)])])],
+    )
+
+    found = await check(log, MemoryStore([(1, 0, stored)]), walk())
+
+    assert (found.balance.wrong, found.balance.lost) == (n_wrong, 0)
 
 
 async def test_dead_letters_account_for_what_is_not_stored() -> None:

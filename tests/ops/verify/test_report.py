@@ -59,6 +59,21 @@ def test_each_difference_is_a_line_that_names_it_and_each_kind_has_a_remedy() ->
     assert not found.ok
 
 
+def test_what_differs_while_records_are_to_be_computed_is_undecided() -> None:
+    """Neither right nor wrong: a script sees it, too."""
+    found = report()
+    found.windows = [Difference("different", 60, NOON_S, 5, [])]
+    assert not found.is_undecided
+
+    found.unsettled = "archive has 3 records to do"
+
+    assert found.is_undecided
+    assert list(lines(found))[-1].startswith("UNDECIDED, archive has 3 records to do; 1 diff")
+    assert found.as_json() | {"ok": False, "undecided": True} == found.as_json()
+    found.windows = []
+    assert not found.is_undecided, "what is still to be done alone is no difference"
+
+
 def test_a_flood_of_differences_is_cut() -> None:
     found = report()
     found.windows = [Difference("missing", 60, NOON_S, i, []) for i in range(SHOWN + 5)]

@@ -245,6 +245,24 @@ async def test_bits_of_first_and_last_count(
     assert brief(verdict) == [("different", 60, 1, 0, ["first"])]
 
 
+async def test_a_sum_that_overflows_says_nothing_and_another_still_does(
+    engine: Engine, verifier: Verifier, tenant: str
+) -> None:
+    """1e308 twice is infinite, or not, by the order: with -inf the sum is nan, or -inf."""
+    overflowing = [(1, NOON_MS, 1e308), (1, NOON_MS + 1000, 1e308), (1, NOON_MS + 2000, -math.inf)]
+    infinite = [(2, NOON_MS, 1.0), (2, NOON_MS + 1000, -math.inf)]
+    samples = [*overflowing, *infinite]
+    store_samples(engine, sample_block(tenant, samples))
+    rows = right_rows(samples, [300])
+    rows[0] |= {"sum": -math.inf}
+    rows[1] |= {"sum": math.nan}
+    store_rows(engine, tenant, rows)
+
+    verdict = await verifier.compare(Scope(tenant, [1, 2], NOON_S, NOON_S + 300, [300]))
+
+    assert brief(verdict) == [("different", 300, 2, 0, ["sum"])]
+
+
 _values = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf, STALE, 1e308, -1e308]),
     st.floats(allow_nan=False, allow_infinity=False, width=32),
