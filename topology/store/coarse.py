@@ -59,6 +59,14 @@ def split(client: Client, closes: Closes) -> list[Closes]:
     return [replace(closes, ids=(start, end - 1)) for start, end in pairwise(bounds)]
 
 
+def halves(closes: Closes) -> list[Closes]:
+    """Return the same windows in two; the closes themselves where they are of one id."""
+    first, last = closes.ids
+    middle = (first + last) // 2
+    parts = [(first, middle), (middle + 1, last)] if first < last else [closes.ids]
+    return [replace(closes, ids=ids) for ids in parts]
+
+
 def make(client: Client, closes: Closes) -> list[TenantRows]:
     """Return the windows, made of the stored finer ones."""
     finer = read_windows(client, closes.span(), FINER_S[closes.width_s])

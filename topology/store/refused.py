@@ -21,6 +21,8 @@ _TRANSIENT = frozenset(
     }
 )
 
+_OUT_OF_MEMORY = 241
+
 _Block = TypeVar("_Block")
 
 
@@ -28,6 +30,11 @@ def is_transient(error: ClickHouseError) -> bool:
     """Whether the same statement may succeed later; so it is without a code of the engine."""
     code = error.code if isinstance(error, Error) else None
     return code is None or code in _TRANSIENT
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the engine's memory did not suffice: half of the work may find enough."""
+    return isinstance(error, Error) and error.code == _OUT_OF_MEMORY
 
 
 def insert_halving(

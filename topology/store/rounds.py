@@ -8,12 +8,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from topology.budget import StoreBudget
 from topology.dead_letters import DeadLetters
 from topology.runtime import Context
 from topology.store.applier import Applier
 from topology.store.batch import Batch
 from topology.store.gate import Gate
 from topology.store.progress import Progress
+from topology.store.refused import is_out_of_memory
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 10.0
 
@@ -58,8 +60,9 @@ class Rounds:
             try:
                 await loop.run_in_executor(self._thread, work)
             except (ClickHouseError, OSError) as error:
-                self._context.health.set("store", f"write failed: {error}")
-                self._context.log.warning("write failed", error=str(error), retry_in_s=wait_s)
+                reason = self._in_words(error)
+                self._context.health.set("store", f"write failed: {reason}")
+                self._context.log.warning("write failed", error=reason, retry_in_s=wait_s)
                 await self._leave_if_broken()
                 await loop.run_in_executor(self._thread, self._applier.recover)
                 await asyncio.sleep(wait_s)
@@ -68,6 +71,16 @@ class Rounds:
                 await self._leave_if_broken()
                 self._context.health.set("store", None)
                 return
+
+    def _in_words(self, error: Exception) -> str:
+        if not is_out_of_memory(error):
+            return str(error)
+        n_bytes = self._context.settings.memory_bytes
+        return (
+            f"memory_bytes={n_bytes} is too little, of which the engine gets "
+            f"{StoreBudget.of(n_bytes).engine_bytes}: raise it; nothing is lost meanwhile, Kafka "
+            f"holds what is not written ({error})"
+        )
 
     async def _leave_if_broken(self) -> None:
         # Reads folders, which can take a while on a busy disk.

@@ -15,12 +15,12 @@ from schemas.series import encode_series
 from schemas.topics import Topic
 from topology.metrics import Metrics
 from topology.store import coarse
-from topology.store.batch import Batch
+from topology.store.batch import MAX_ROWS, Batch
 from topology.store.client import Engine
-from topology.store.coarse import Closes
+from topology.store.coarse import Closes, halves
 from topology.store.columns import rollups_table, samples_table, series_table, split_by_parts
 from topology.store.recompute import recompute
-from topology.store.refused import Refused, insert_halving, is_transient
+from topology.store.refused import Refused, insert_halving, is_out_of_memory, is_transient
 from topology.store.stretch_parts import Part
 from topology.store.window_tables import TenantRows, windows_table
 
@@ -42,6 +42,8 @@ _KINDS = (
     _Kind(Topic.SAMPLES, "stored_samples", "time", samples_table, encode_samples),
     _Kind(Topic.ROLLUPS, "stored_rollups", "window_start", rollups_table, encode_rollups),
 )
+# An insert of fewer rows takes hardly less memory.
+_LEAST_ROWS = 4_000
 _NEWER = "SELECT max(version) FROM stored_rollups WHERE version > {now_ms:UInt64}"
 
 
@@ -49,7 +51,7 @@ class Writer:
     """Inserts rows as they came (version 0), and windows computed here.
 
     Of two computations of a window the later one has the higher version, so it stays, whatever
-    is inserted again after a crash.
+    is inserted again after a crash. What does not fit the engine's memory is done in halves.
     """
 
     def __init__(self, engine: Engine, metrics: Metrics, now_ms: Callable[[], int]) -> None:
@@ -57,6 +59,7 @@ class Writer:
         self._metrics = metrics
         self._now_ms = now_ms
         self._version = 0
+        self._rows_at_once = MAX_ROWS
 
     @property
     def _client(self) -> Client:
@@ -74,6 +77,7 @@ class Writer:
     def insert(self, batch: Batch) -> list[Refused]:
         """Insert the batch's rows; return those that the store refuses."""
         refused: list[Refused] = []
+        self._rows_at_once = min(2 * self._rows_at_once, MAX_ROWS)
         for kind in _KINDS:
             if blocks := batch.blocks(kind.topic):
                 for at, reason in self._insert_blocks(kind, blocks):
@@ -83,7 +87,16 @@ class Writer:
 
     def recompute(self, part: Part) -> None:
         """Compute marked windows again from the stored samples, and coarser ones with them."""
-        recompute(self._client, part, self._write_windows)
+        try:
+            recompute(self._client, part, self._write_windows)
+        except ClickHouseError as error:
+            parts = part.halves()
+            if not is_out_of_memory(error) or len(parts) == 1:
+                raise
+            self.renew()
+            for half in parts:
+                self.recompute(half)
+            return
         self._metrics.windows_recomputed.inc(part.n_windows())
 
     def split_closes(self, closes: Closes, pieces: list[Closes]) -> None:
@@ -92,7 +105,16 @@ class Writer:
 
     def make_coarse(self, piece: Closes) -> None:
         """Make coarse windows of the stored finer ones."""
-        found = coarse.make(self._client, piece)
+        try:
+            found = coarse.make(self._client, piece)
+        except ClickHouseError as error:
+            pieces = halves(piece)
+            if not is_out_of_memory(error) or len(pieces) == 1:
+                raise
+            self.renew()
+            for half in pieces:
+                self.make_coarse(half)
+            return
         self._write_windows(piece.width_s, piece.retention_days, found)
         n_rows = sum(len(rows) for _, rows in found)
         self._metrics.windows_closed.labels(piece.width_s).inc(n_rows)
@@ -128,6 +150,22 @@ class Writer:
     def _insert(self, name: str, tables: list[pa.Table]) -> None:
         seconds = self._metrics.store_insert.labels(name)
         for table in tables:
-            started = time.perf_counter()
-            self._client.insert_arrow(name, table)
-            seconds.observe(time.perf_counter() - started)
+            at = 0
+            while at < table.num_rows:
+                rows = table.slice(at, self._rows_at_once)
+                started = time.perf_counter()
+                if self._insert_if_it_fits(name, rows):
+                    at += rows.num_rows
+                    seconds.observe(time.perf_counter() - started)
+
+    def _insert_if_it_fits(self, name: str, rows: pa.Table) -> bool:
+        """Insert the rows; if the engine's memory does not suffice, let the next ones be fewer."""
+        try:
+            self._client.insert_arrow(name, rows)
+        except ClickHouseError as error:
+            if not is_out_of_memory(error) or rows.num_rows <= _LEAST_ROWS:
+                raise
+            self._rows_at_once = max(rows.num_rows // 2, _LEAST_ROWS)
+            self.renew()
+            return False
+        return True
