@@ -209,6 +209,7 @@ app.command()(ask.sql)
 app.command()(ask.tail)
 app.command()(operate.migrate)
 app.command()(operate.partitions)
+app.command()(operate.checkpoints)
 app.command()(replay)
 app.command()(verify)
 

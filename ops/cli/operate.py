@@ -1,4 +1,4 @@
-"""Commands about a deployment as a whole: its store and its partitions."""
+"""Commands about a deployment as a whole: its store, its partitions and their checkpoints."""
 
 import typer
 
@@ -54,3 +54,42 @@ def partitions(
             found = asyncio.run(ops.wait_followed(settings, urls, grow, progress))
     show_partitions(found, as_json=as_json)
     raise typer.Exit(1 if found.missing() else 0)
+
+
+def checkpoints(
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    drop: bool = typer.Option(False, "--drop", help="give up the state that cannot be read"),
+    partition: int | None = typer.Option(
+        None, min=0, help="with --drop: give up this partition's state, whatever it is"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Show the workers' checkpoints; --drop gives up those that this build cannot read.
+
+    A worker does not begin a partition whose state it cannot read: it would begin in the middle
+    of the log. After a downgrade start the newer build, or give the state up here and start the
+    workers again: they go back by as much as a window can be open, and windows that began before
+    are computed from the stored samples. Exit code 1 if there is one that cannot be read.
+
+    \b
+    Examples:
+      observai checkpoints
+      observai checkpoints --drop
+    """
+    import asyncio
+
+    from ops import checkpoints as ops
+    from ops import places
+    from ops.cli.errors import EXIT_UNDECIDED, explained
+    from ops.cli.output import show_checkpoints
+
+    given = settings_of(data_dir, None, None, config)
+    with explained(EXIT_UNDECIDED):
+        settings, _ = places.find(given)
+        if partition is not None and not drop:
+            raise typer.BadParameter("--partition goes with --drop")
+        dropped = asyncio.run(ops.drop(settings, partition)) if drop else {}
+        found = asyncio.run(ops.look(settings))
+    show_checkpoints(found, dropped, as_json=as_json)
+    raise typer.Exit(int(any(one.is_lost for one in found.values())))

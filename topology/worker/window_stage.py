@@ -32,6 +32,10 @@ from topology.worker.positions import Start, find_starts
 from topology.worker.reading import read_blocks
 
 _STAGE = "window"
+_WAYS = (
+    ": start a build that can, or give the state up (`observai checkpoints --drop`, then start the "
+    "workers again): the windows of that moment are then computed from the stored samples"
+)
 
 
 @dataclass(slots=True)
@@ -110,7 +114,7 @@ class WindowStage:
         log = self._context.log.bind(partition=tp.partition)
         if loaded.is_lost:
             # Without its state it would begin anew, in the middle of the log.
-            self._stop_partition(state, f"no whole checkpoint is left: {loaded.broken}")
+            self._stop_partition(state, f"a checkpoint that cannot be read, {loaded.broken}{_WAYS}")
         elif loaded.broken is not None:
             log.error("broken checkpoint", used=sequence, broken=loaded.broken)
         report_gap(self._context, Topic.SAMPLES, tp.partition, start.n_lost)

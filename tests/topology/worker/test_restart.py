@@ -1,9 +1,6 @@
 """Restarts of the worker: state and position belong together, and a gap is never passed unseen."""
 
-import asyncio
-import subprocess
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from prometheus_client import CollectorRegistry
 
-from ops.supervise.child import role_command, role_environment
+from ops import checkpoints
 from schemas.samples import encode_samples, tick
 from schemas.topics import Topic
 from tests.topology.running import bootstrap, make_context, producing, read_topic, running
@@ -105,11 +102,13 @@ async def test_records_gone_before_they_were_read_are_counted(worker_settings: S
     assert context.health.reasons() == {}
 
 
-async def test_an_unknown_checkpoint_version_refuses_to_start(worker_settings: Settings) -> None:
-    """The reason names the record and the version, and what can be done."""
+async def test_a_checkpoint_of_an_unknown_version_stops_its_partition(
+    worker_settings: Settings,
+) -> None:
+    """The reason names version and remedy; once it is given up, no window is lost."""
     await bootstrap(worker_settings)
-    records, _ = load(n_steps=5)
-    await work_off(worker_settings, records)
+    records, truth = load(n_steps=30)
+    await work_off(worker_settings, records[:15])
     newest = (await read_topic(worker_settings, Topic.CHECKPOINTS))[-1]
     other = bytearray(newest.value)
     assert other[1] < 99  # the first field of the array is the version
@@ -117,19 +116,26 @@ async def test_an_unknown_checkpoint_version_refuses_to_start(worker_settings: S
     async with producing(worker_settings) as producer:
         await producer.send_and_wait(newest.topic, bytes(other), key=newest.key, partition=0)
 
-    run = partial(subprocess.run, capture_output=True, text=True, check=False, timeout=60)
-    environment = role_environment(worker_settings)
-    refused = await asyncio.to_thread(run, role_command("worker"), env=environment)
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        reasons = context.health.reasons()
+    assert "format version 99" in reasons["window 0"]
+    assert "observai checkpoints --drop" in reasons["window 0"]
+    assert "window 1" not in reasons
 
-    assert refused.returncode == 1
-    assert "format version 99" in refused.stderr
-    assert f"delete topic {worker_settings.topic(Topic.CHECKPOINTS)}" in refused.stderr
+    found = await checkpoints.look(worker_settings)
+    assert {number: one.is_lost for number, one in found.items()} == {0: True, 1: False}
+    assert list(await checkpoints.drop(worker_settings, None)) == [0]
+    assert not any(one.is_lost for one in (await checkpoints.look(worker_settings)).values())
+
+    await work_off(worker_settings, [*records[15:], END])
+    assert (await rolled_up(worker_settings))[0] == truth
 
 
 async def test_without_its_checkpoints_the_worker_reads_open_windows_again(
     worker_settings: Settings,
 ) -> None:
-    """What the refusal advises: topic checkpoints is deleted, and no window is lost."""
+    """Topic checkpoints is deleted, and no window is lost."""
     await bootstrap(worker_settings)
     records, truth = load(n_steps=30)
     await work_off(worker_settings, records[:15])

@@ -244,7 +244,7 @@ async def test_without_any_whole_checkpoint_the_partition_stops(worker_settings:
 
     context = make_context("worker", worker_settings)
     async with running(worker, context):
-        assert "no whole checkpoint" in context.health.reasons()["window 0"]
+        assert "a checkpoint that cannot be read" in context.health.reasons()["window 0"]
         assert "window 1" not in context.health.reasons()
 
 
