@@ -15,7 +15,6 @@ from ops.faults.running import KAFKA, SUPERVISOR, Up, wait
 from ops.faults.traffic import Jump
 from ops.partitions import grow, look
 from ops.supervise.child import die_with_parent, role_command
-from ops.supervise.supervisor import DEATHS_WITHIN_S, MAX_DEATHS
 from topology.settings import Settings
 
 _BACK_S, _EXTRA_READY_S = 60.0, 60.0
@@ -80,10 +79,9 @@ class Inflictor:
         extra = ExtraWorker(self._up)
         try:
             for number in fault.others[1:5]:
-                spared = [one for one in self._up.names("worker") if self._is_spared(one)]
-                if spared:
-                    victims.append(spared[number // 2 % len(spared)])
-                    self._signal(victims[-1], signal.SIGTERM if number % 2 else signal.SIGKILL)
+                workers = self._up.names("worker")
+                victims.append(workers[number // 2 % len(workers)])
+                self._signal(victims[-1], signal.SIGTERM if number % 2 else signal.SIGKILL)
                 time.sleep(0.5 + number % 1000 / 1000)
             extra.wait_ready()
         finally:
@@ -145,19 +143,14 @@ class Inflictor:
         self._up.process.wait()
 
     def _victims(self, fault: Fault, n: int) -> list[str]:
-        """Return so many names: the first of the fault's role, where that has been spared."""
+        """Return so many names: the first of the fault's role."""
         everyone = [name for name in self._up.names() if name != "notifier"] + [KAFKA]
-        spared = [name for name in everyone if self._is_spared(name)] or everyone
         chosen: list[str] = []
         for number in fault.others[:n]:
-            of_role = [name for name in spared if name.partition("-")[0] == fault.role]
-            names = of_role if of_role and not chosen else [x for x in spared if x not in chosen]
+            of_role = [name for name in everyone if name.partition("-")[0] == fault.role]
+            names = of_role if of_role and not chosen else [x for x in everyone if x not in chosen]
             chosen.append(names[number % len(names)])
         return chosen
-
-    def _is_spared(self, name: str) -> bool:
-        """Whether the supervisor may see it die twice more without giving up, as it should."""
-        return self._up.deaths(name, DEATHS_WITHIN_S) < MAX_DEATHS - 2
 
     def _signal(self, name: str, number: signal.Signals) -> int:
         """Send a signal to a process that is there or comes back soon; return its id."""

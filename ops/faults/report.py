@@ -43,6 +43,7 @@ def render(found: Mapping[str, Any]) -> str:
         _TOTALS.format(**found["totals"], orphans=found["orphans"]),
         "",
         *[f"- Violation: {violation}" for violation in found["violations"]],
+        "",
         "## Faults by kind",
         "",
         _RECOVERY,

@@ -8,7 +8,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ KAFKA, SUPERVISOR = "kafka", "supervisor"
 _MARK = "FAULTS_DEPLOYMENT"
 _POLL_S = 0.02
 _LINES_SHOWN = 40
-_TAIL_BYTES = 2 << 20
 
 
 class Stuck(Exception):
@@ -67,7 +65,6 @@ class Up:
     def start(self, *options: str) -> None:
         """Start it and return when it is ready. Raises Stuck, and then it has ended."""
         port = str(self._port)
-        self._errors_begin = self.errors.stat().st_size if self.errors.exists() else 0
         with self.output.open("wb") as output, self.errors.open("ab") as errors:
             self.process = subprocess.Popen(  # noqa: S603 - our own command line
                 role_command("up", "--data-dir", str(self.data_dir), "--port", port, *options),
@@ -118,18 +115,6 @@ class Up:
     def is_ready(self) -> bool:
         """Whether every role's process says so."""
         return all(api.not_ready(url) is None for url in self.run["urls"].values())
-
-    def deaths(self, name: str, within_s: float) -> int:
-        """Return how often a child of this supervisor died of late, as it has said itself."""
-        since = datetime.now(UTC) - timedelta(seconds=within_s)
-        with self.errors.open("rb") as errors:
-            errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES, self._errors_begin))
-            lines = [line for line in errors.read().splitlines() if b'"child died"' in line]
-        deaths = [json.loads(line) for line in lines if line.startswith(b"{")]
-        return sum(
-            death["child"] == name and datetime.fromisoformat(death["timestamp"]) > since
-            for death in deaths
-        )
 
     def total(self, role: str, metric: str, label: str) -> float:
         """Return the sum of a metric's series that have a label, over a role's processes."""

@@ -24,13 +24,22 @@ class StartError(Exception):
 class Supervisor:
     """Keeps one process per Spec alive until stop().
 
-    `failed` is set, with `reason`, when a child died MAX_DEATHS times within DEATHS_WITHIN_S.
+    `failed` is set, with `reason`, when a child died MAX_DEATHS times within DEATHS_WITHIN_S
+    before all had once been ready: after that the others are not ended for its sake.
     excuse: why deaths now are no reason to give up, if they are none: they do not count.
+    on_restart: called when a child has got another process id.
     """
 
-    def __init__(self, inherited: int, excuse: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        inherited: int,
+        excuse: Callable[[], str | None] = lambda: None,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> None:
         self._inherited = inherited
         self._excuse = excuse
+        self._on_restart = on_restart
+        self._has_been_ready = False
         self._children: dict[str, Child] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -52,6 +61,10 @@ class Supervisor:
         except TimeoutError:
             late = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             raise StartError(f"not ready after {deadline_s:.0f} s: {late}") from None
+
+    def keep_on(self) -> None:
+        """All have been ready: from now on start again whatever dies, however often."""
+        self._has_been_ready = True
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each child by its name."""
@@ -91,7 +104,7 @@ class Supervisor:
                 now_s = time.monotonic()
                 deaths_s.append(now_s)
                 recent = [death_s for death_s in deaths_s if now_s - death_s <= DEATHS_WITHIN_S]
-                if len(recent) >= MAX_DEATHS:
+                if len(recent) >= MAX_DEATHS and not self._has_been_ready:
                     self._fail(child, code)
                     return
                 backoff_s = min(FIRST_BACKOFF_S * 2 ** (len(recent) - 1), MAX_BACKOFF_S)
@@ -101,6 +114,7 @@ class Supervisor:
             await asyncio.sleep(backoff_s)
             self._children[spec.name] = await Child.start(spec, self._inherited)
             self._log.info("child restarted", child=spec.name, pid=self.pids()[spec.name])
+            self._on_restart()
 
     def _fail(self, child: Child, code: int) -> None:
         last = "\n".join(child.tail) or "(it printed nothing)"

@@ -47,7 +47,9 @@ def run_up(settings: Settings) -> int:
 
 async def _run(settings: Settings, lock_descriptor: int) -> int:
     disk = Disk(settings.data_dir.absolute(), settings.min_free_bytes)
-    supervisor = Supervisor(lock_descriptor, excuse=disk.shortage)
+    supervisor = Supervisor(
+        lock_descriptor, disk.shortage, lambda: _rewrite_run_file(settings, supervisor)
+    )
     stop = _stop_on_signals(supervisor)
     log = structlog.get_logger("up")
     start = asyncio.create_task(_start(settings, supervisor))
@@ -81,6 +83,7 @@ async def _start(settings: Settings, supervisor: Supervisor) -> None:
     for role in roles:
         await supervisor.start(role)
     await supervisor.wait_ready(roles, START_DEADLINE_S)
+    supervisor.keep_on()
     log = structlog.get_logger("up")
     log.info("ready", seconds=round(time.monotonic() - began_s, 1))
     for name, url in urls(settings).items():
@@ -162,6 +165,12 @@ def _exit_code(
     return 0
 
 
+def _rewrite_run_file(settings: Settings, supervisor: Supervisor) -> None:
+    """Write the file again if it is there: it says that all have once been ready."""
+    if run_file(settings).exists():
+        _write_run_file(settings, supervisor)
+
+
 def _write_run_file(settings: Settings, supervisor: Supervisor) -> None:
     holder = data_lock.read_holder(settings.data_dir)
     run = {
@@ -172,4 +181,7 @@ def _write_run_file(settings: Settings, supervisor: Supervisor) -> None:
         "key_file": str(settings.key_file.absolute()),
         "pids": supervisor.pids(),
     }
-    run_file(settings).write_text(json.dumps(run, indent=1))
+    # Whoever reads it meanwhile finds the one before, whole.
+    written = run_file(settings).with_suffix(".new")
+    written.write_text(json.dumps(run, indent=1))
+    written.replace(run_file(settings))

@@ -97,6 +97,28 @@ async def test_the_fifth_death_within_a_minute_gives_up_with_the_last_lines(
     assert "the disk is on fire" in supervised.reason
 
 
+async def test_once_all_were_ready_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One role that dies for ever is no reason to end Kafka and the others."""
+    monkeypatch.setattr(supervisor, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(supervisor, "MAX_BACKOFF_S", 0.02)
+    restarts: list[int] = []
+    lock = data_lock.acquire(tmp_path, "url")
+    made = Supervisor(lock.descriptor, on_restart=lambda: restarts.append(made.pids()["edge"]))
+    made.keep_on()
+
+    await made.start(spec("edge", "raise SystemExit(3)"))
+    async with asyncio.timeout(30):
+        while len(restarts) < supervisor.MAX_DEATHS + 3:
+            await asyncio.sleep(0.02)
+
+    assert not made.failed.is_set()
+    assert len(set(restarts)) == len(restarts)
+    await made.stop([["edge"]], stage_s=1)
+    lock.release()
+
+
 async def test_deaths_on_a_full_disk_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
