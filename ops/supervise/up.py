@@ -167,8 +167,13 @@ def _exit_code(
 
 def _rewrite_run_file(settings: Settings, supervisor: Supervisor) -> None:
     """Write the file again if it is there: it says that all have once been ready."""
-    if run_file(settings).exists():
+    if not run_file(settings).exists():
+        return
+    try:
         _write_run_file(settings, supervisor)
+    except OSError as error:
+        # A full disk, maybe: the children are kept up all the same.
+        structlog.get_logger("up").warning("run.json is out of date", error=str(error))
 
 
 def _write_run_file(settings: Settings, supervisor: Supervisor) -> None:
