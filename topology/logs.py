@@ -51,6 +51,15 @@ class _RepeatFilter(logging.Filter):
         return True
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log file; on a full disk its lines are on standard error only, without tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Let go of a line that there is no room for."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def configure_logs(role: str, folder: Path, level: str) -> structlog.stdlib.BoundLogger:
     """Send this process's logs to FOLDER/ROLE.jsonl (rotated) and to standard error.
 
@@ -77,9 +86,7 @@ def configure_logs(role: str, folder: Path, level: str) -> structlog.stdlib.Boun
         ],
         foreign_pre_chain=shared,
     )
-    file = logging.handlers.RotatingFileHandler(
-        folder / f"{role}.jsonl", maxBytes=MAX_BYTES, backupCount=KEPT_FILES
-    )
+    file = _LogFile(folder / f"{role}.jsonl", maxBytes=MAX_BYTES, backupCount=KEPT_FILES)
     file.setFormatter(as_json)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(readable if sys.stderr.isatty() else as_json)

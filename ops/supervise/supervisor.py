@@ -53,14 +53,22 @@ class Supervisor:
         self._watchers.append(asyncio.create_task(self._watch(spec)))
 
     async def wait_ready(self, specs: Iterable[Spec], deadline_s: float) -> None:
-        """Return when every child says that it is ready; raises StartError."""
+        """Return when every child says that it is ready; raises StartError.
+
+        While there is an excuse the deadline is put off: what a start waits for then passes only
+        when someone makes room.
+        """
         reasons: dict[str, str] = {}
+        polls = asyncio.gather(*(self._poll(spec, reasons) for spec in specs))
         try:
-            async with asyncio.timeout(deadline_s):
-                await asyncio.gather(*(self._poll(spec, reasons) for spec in specs))
-        except TimeoutError:
-            late = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-            raise StartError(f"not ready after {deadline_s:.0f} s: {late}") from None
+            while not (await asyncio.wait({polls}, timeout=deadline_s))[0]:
+                late = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+                if (excuse := self._excuse()) is None:
+                    raise StartError(f"not ready after {deadline_s:.0f} s: {late}")
+                self._log.warning("not ready yet", because=excuse, waiting_for=late)
+            polls.result()
+        finally:
+            polls.cancel()
 
     def keep_on(self) -> None:
         """All have been ready: from now on start again whatever dies, however often."""

@@ -155,6 +155,30 @@ async def test_a_child_that_never_gets_ready_is_named(supervised: Supervisor) ->
         await supervised.wait_ready([late], deadline_s=0.2)
 
 
+async def test_a_start_on_a_full_disk_waits_for_room(tmp_path: Path) -> None:
+    """The deadline does not count while the disk is full; it does afterwards."""
+    asked: list[str | None] = []
+
+    def excuse() -> str | None:
+        asked.append("disk full" if len(asked) < 3 else None)
+        return asked[-1]
+
+    async def not_ready() -> str | None:
+        return "no room" if len(asked) < 3 else None
+
+    lock = data_lock.acquire(tmp_path, "url")
+    made = Supervisor(lock.descriptor, excuse)
+    late = Spec("kafka", [sys.executable, "-c", FOREVER], dict(os.environ), not_ready)
+    await made.start(late)
+
+    async with asyncio.timeout(30):
+        await made.wait_ready([late], deadline_s=0.1)
+
+    assert asked == ["disk full"] * 3
+    await made.stop([["kafka"]], stage_s=1)
+    lock.release()
+
+
 async def test_stop_goes_in_order(supervised: Supervisor, tmp_path: Path) -> None:
     """Each child notes its end; the edge is gone before the store is asked to go."""
     ends = tmp_path / "ends"
