@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.admission import Limits
+from pipeline.anomaly.scorer import Scorer
 from pipeline.coarsen import coarsen
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.known_series import KnownSeries
@@ -51,6 +52,9 @@ def compile_all() -> None:
         windows.feed(decode_samples(encode_samples([samples])))
     PartitionWindows(WindowConfig(), windows.snapshot())
     _compile_rollups()
+    scorer = Scorer()
+    scorer.grow(1)
+    scorer.update(np.zeros(1, np.int64), np.zeros(1), np.zeros(1))
 
 
 def _compile_rollups() -> None:

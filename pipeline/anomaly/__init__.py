@@ -1,0 +1,1 @@
+"""Anomaly scores of windows, online: a model per series, compiled over all series at once."""

@@ -1,0 +1,164 @@
+"""How one window changes a series' model, and how anomalous the window is, compiled.
+
+Pair and level: a window is anomalous if it is far from its level and its hour's mean AND the pair
+of it and the window before is new, or if the pattern of the last windows is new AND they are far
+from the season. Every part is judged by the model as it was before the window.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from pipeline.anomaly.parameters import N_BINS, N_PAIRS, Parameters
+from pipeline.anomaly.state import HOURS, THIRDS, Model
+
+HOUR_S = 3600.0
+_FIRST_STEP_S = 300.0
+
+
+@njit(inline="always")
+def tiny_of(level: float) -> float:
+    """Return what counts as no difference at this level."""
+    return 1e-9 * abs(level) + 1e-12
+
+
+@njit(inline="always")
+def hour_of(time_s: float) -> int:
+    """Return the hour of the day in UTC."""
+    return int(np.floor(time_s / HOUR_S)) % HOURS
+
+
+@njit(inline="always")
+def third_of(time_s: float) -> int:
+    """Return which three hours of the week a time is in; the week begins on Monday."""
+    return int(np.floor(time_s / HOUR_S) + 72) // 3 % THIRDS
+
+
+@njit(inline="always")
+def note_step(model: Model, time_s: float) -> Any:
+    """Return the time since the window before, and learn what is usual."""
+    if model.n == 0:
+        model.step_s = _FIRST_STEP_S
+        return _FIRST_STEP_S
+    step_s = max(time_s - model.time_s, 1.0)
+    usual = model.step_s
+    if model.n == 1:
+        model.step_s = step_s
+    else:
+        model.step_s = min(step_s, usual * 1.02) if step_s > usual else max(step_s, usual / 1.02)
+    return step_s
+
+
+@njit(inline="always")
+def pair_novelty(model: Model, value: float, width: float, constants: Parameters) -> Any:
+    """Return how far the pair of this value and the last is from all pairs seen, and learn it."""
+    n = model.n
+    x = np.float32(value)
+    last = model.last
+    near, old, at, oldest = np.float32(np.inf), np.float32(np.inf), 0, 0
+    for j in range(model.n_pairs):
+        distance = abs(model.pair_now[j] - x) + abs(model.pair_last[j] - last)
+        if distance < near:
+            near, at = distance, j
+        if n - model.pair_born[j] > constants.young and distance < old:
+            old = distance
+        if model.pair_used[j] < model.pair_used[oldest]:
+            oldest = j
+    if near > 2.0 * width * constants.radius:
+        if model.n_pairs < N_PAIRS:
+            oldest = model.n_pairs
+            model.n_pairs += 1
+        model.pair_now[oldest] = x
+        model.pair_last[oldest] = last
+        model.pair_born[oldest] = n
+        at = oldest
+    else:
+        model.pair_now[at] += constants.learning * (x - model.pair_now[at])
+        model.pair_last[at] += constants.learning * (last - model.pair_last[at])
+    model.pair_used[at] = n
+    return old / (2.0 * width) if old < np.inf else 0.0
+
+
+@njit(inline="always")
+def _match_bin(model: Model, width: float, constants: Parameters) -> Any:
+    """Return how far a finished bin is from all bins seen, and learn it."""
+    spread = model.bin_high - model.bin_low
+    near, at, oldest = np.float32(np.inf), 0, 0
+    for j in range(model.n_protos):
+        distance = (
+            abs(model.proto_value[j] - model.bin_value)
+            + abs(model.proto_before[j] - model.bin_before)
+            + abs(model.proto_range[j] - spread)
+        )
+        if distance < near:
+            near, at = distance, j
+        if model.proto_used[j] < model.proto_used[oldest]:
+            oldest = j
+    rate = constants.learning
+    if near > 2.0 * width * constants.radius:
+        rate, at = 1.0, oldest
+        if model.n_protos < N_BINS:
+            at = model.n_protos
+            model.n_protos += 1
+    model.proto_value[at] += rate * (model.bin_value - model.proto_value[at])
+    model.proto_before[at] += rate * (model.bin_before - model.proto_before[at])
+    model.proto_range[at] += rate * (spread - model.proto_range[at])
+    model.proto_used[at] = model.n_bins
+    return near / (2.0 * width) if near < np.inf else 0.0
+
+
+@njit(inline="always")
+def bin_novelty(model: Model, value: float, width: float, constants: Parameters) -> Any:
+    """Add a value to the bin; where that finishes it, return how new it is, else 0."""
+    if model.bin_n == 0:
+        model.bin_value = model.bin_low = model.bin_high = value
+    elif abs(value - model.level) > abs(model.bin_value - model.level):
+        model.bin_value = value
+    model.bin_low = min(model.bin_low, value)
+    model.bin_high = max(model.bin_high, value)
+    model.bin_n += 1
+    if model.bin_n < constants.bin_windows:
+        return 0.0
+    model.bin_n = 0
+    model.n_bins += 1
+    novelty = _match_bin(model, width, constants) if model.n_bins > 1 else 0.0
+    model.bin_before = model.bin_value
+    return novelty
+
+
+@njit(inline="always")
+def day_base(model: Model, hour: int, constants: Parameters) -> Any:
+    """Return what is usual at this hour of the day, the level where that is not known."""
+    return model.day[hour] if model.day_visits[hour] >= constants.visits else model.level
+
+
+@njit(inline="always")
+def week_base(model: Model, third: int, base: float, constants: Parameters) -> Any:
+    """Return what is usual at these hours of the week, the day's base where that is not known."""
+    return model.week[third] if model.week_visits[third] >= constants.visits else base
+
+
+@njit(inline="always")
+def learn_season(
+    model: Model, value: float, hour: int, third: int, step_s: float, constants: Parameters
+) -> None:
+    """Move the means of the hour and of the third of the week towards a value."""
+    rate = constants.hour_rate * min(step_s, HOUR_S) / HOUR_S
+    model.day_n[hour] = min(model.day_n[hour] + 1, 65535)
+    model.week_n[third] = min(model.week_n[third] + 1, 65535)
+    if hour != model.hour - 1:
+        model.day_visits[hour] = min(model.day_visits[hour] + 1, 255)
+    if third != model.third - 1:
+        model.week_visits[third] = min(model.week_visits[third] + 1, 255)
+    model.hour, model.third = hour + 1, third + 1
+    model.day[hour] += max(1.0 / model.day_n[hour], rate) * (value - model.day[hour])
+    model.week[third] += max(1.0 / model.week_n[third], rate) * (value - model.week[third])
+
+
+@njit(inline="always")
+def learn_level(model: Model, value: float, away: float, away_season: float, rate: float) -> None:
+    """Move spread, season spread and range towards a value; away: its distances before."""
+    model.spread += rate * (abs(away) - model.spread)
+    if model.n > 0:
+        model.season_spread += rate * (abs(away_season) - model.season_spread)

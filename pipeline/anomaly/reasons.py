@@ -1,0 +1,46 @@
+"""Why a window is anomalous: codes that the engine gives, and words for a person."""
+
+from datetime import UTC, datetime
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """The part of the score that has most to say."""
+
+    NONE = 0
+    LEARNING = 1
+    LEVEL = 2
+    RANGE = 3
+    PATTERN = 4
+    DRIFT = 5
+
+
+def words(code: int, value: float, expected: float, time_s: float) -> str:
+    """Return one phrase for a reason: "3.2x the usual level for Monday 14:00"."""
+    match Reason(code):
+        case Reason.NONE:
+            return ""
+        case Reason.LEARNING:
+            return "learning"
+        case Reason.LEVEL:
+            return _level(value, expected, time_s)
+        case Reason.RANGE:
+            return f"new {'high' if value > expected else 'low'}, {_level(value, expected, time_s)}"
+        case Reason.PATTERN:
+            return f"pattern not seen before, {_level(value, expected, time_s)}"
+        case Reason.DRIFT:
+            side = "above" if value > expected else "below"
+            return f"for hours {side} the usual level for {_moment(time_s)}"
+
+
+def _level(value: float, expected: float, time_s: float) -> str:
+    usual = f"the usual level for {_moment(time_s)}"
+    if expected * value > 0 and (ratio := value / expected) >= 1.1:
+        return f"{ratio:.1f}x {usual}"
+    if expected * value > 0 and ratio <= 0.9:
+        return f"{1 - ratio:.0%} below {usual}"
+    return f"{value:.4g} where {expected:.4g} is {usual}"
+
+
+def _moment(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%A %H:%M")

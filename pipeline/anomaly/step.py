@@ -1,0 +1,169 @@
+"""One window of one series through its model: score, alarm, band and reason, compiled."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline.anomaly.model import (
+    bin_novelty,
+    day_base,
+    hour_of,
+    learn_level,
+    learn_season,
+    note_step,
+    pair_novelty,
+    third_of,
+    tiny_of,
+    week_base,
+)
+from pipeline.anomaly.parameters import Parameters
+from pipeline.anomaly.rules import RuleRow
+from pipeline.anomaly.state import Model
+
+# Codes of pipeline.anomaly.reasons, as plain numbers for compiled code.
+_LEARNING, _LEVEL, _RANGE, _PATTERN, _DRIFT = 1, 2, 3, 4, 5
+
+
+@njit(inline="always")
+def learning_left_s(model: Model, time_s: float, rule: RuleRow, constants: Parameters) -> Any:
+    """Return the event time until there is a score, 0 if there is one."""
+    n_left = max(constants.warm, rule.least_windows) - model.n
+    return max(n_left * model.step_s, rule.least_s - (time_s - model.born_s), 0.0)
+
+
+@njit(inline="always")
+def is_counted(distance: float, expected: float, rule: RuleRow) -> Any:
+    """Tell whether the rule lets this distance from the expected value count."""
+    least = max(rule.least_absolute, rule.least_relative * abs(expected))
+    side = 1 if distance > 0 else 2
+    return abs(distance) >= least and (rule.direction & side) != 0
+
+
+@njit(inline="always")
+def alarm_of(model: Model, score: float, time_s: float, constants: Parameters) -> float:
+    """Return the score if it is higher than all of the refractory, else 0."""
+    if model.peak > 0 and time_s - model.alarm_s > constants.refractory_s:
+        model.peak = 0.0
+    if score <= model.peak * 1.0000001:
+        return 0.0
+    model.peak = score
+    model.alarm_s = time_s
+    return score
+
+
+@njit(inline="always")
+def _square(ratio: float, cap: float) -> float:
+    capped = min(ratio, cap)
+    return capped * capped
+
+
+@njit(inline="always")
+def step(
+    model: Model, time_s: float, value: float, rule: RuleRow, constants: Parameters
+) -> tuple[float, float, float, float, float, int, float]:
+    """Judge a finite value by the model, then learn it.
+
+    Returns score, alarm, expected, lower, upper, reason and learning_s of Scores.
+    """
+    n = model.n
+    if n == 0:
+        model.origin = value
+        model.born_s = time_s
+    x = value - model.origin
+    hour, third = hour_of(time_s), third_of(time_s)
+    step_s = note_step(model, time_s)
+    tiny = tiny_of(model.level + model.origin)
+    width = model.high - model.low + tiny
+    # Level
+    away = x - model.level
+    day = day_base(model, hour, constants)
+    week = week_base(model, third, day, constants)
+    away_season = x - day
+    level_scale, season_scale = model.spread + tiny, model.season_spread + tiny
+    far = min(abs(away) / level_scale, abs(away_season) / season_scale) if n > 1 else 0.0
+    new_pair = pair_novelty(model, x, width, constants) if n > 0 else 0.0
+    old_level = model.level
+    rate = max(1.0 / max(n, 1), 1.0 / constants.level_windows)
+    model.level += max(1.0 / (n + 1), 1.0 / constants.level_windows) * away
+    new_bin = bin_novelty(model, x, width, constants)
+    # Season
+    drift = 0.0
+    if n > 0:
+        model.drift += (x - week - model.drift) * min(1.0, step_s / constants.smooth_s)
+        drift = abs(model.drift) / (np.sqrt(model.drift_square) + tiny) if n > 1 else 0.0
+    factor = max(1.0, model.step_s / 300.0) ** constants.coarse
+    if (x - model.last) * away < 0:
+        factor *= constants.fall
+    factor *= min(new_pair / constants.gate, 1.0) / constants.fast_threshold
+    fast = factor * (
+        _square(far / constants.level_unit, constants.fast_cap)
+        + _square(new_pair / constants.pair_unit, constants.fast_cap)
+    )
+    of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
+    of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
+    slow = (of_bin + of_drift) / constants.slow_threshold
+    score = rule.sensitivity * max(fast, slow)
+    expected = day if abs(away_season) < abs(away) else old_level
+    far_enough = constants.level_unit * np.sqrt(
+        max(constants.fast_threshold - constants.fast_cap**2, 0.0)
+    )
+    lower = min(old_level - far_enough * level_scale, day - far_enough * season_scale)
+    upper = max(old_level + far_enough * level_scale, day + far_enough * season_scale)
+    reason = 0
+    if score > 1.0:
+        reason = _LEVEL if fast >= slow else (_DRIFT if of_drift > of_bin else _PATTERN)
+        if reason == _LEVEL and not model.low <= x <= model.high:
+            reason = _RANGE
+    learning_s = learning_left_s(model, time_s, rule, constants)
+    if learning_s > 0:
+        score, reason = 0.0, _LEARNING
+    else:
+        distance = x - expected if fast >= slow else model.drift
+        if not is_counted(distance, expected + model.origin, rule):
+            score, reason = 0.0, 0
+    alarm = alarm_of(model, score, time_s, constants)
+    # Learn
+    model.high = max(x, model.high + constants.leak * (model.level - model.high))
+    model.low = min(x, model.low + constants.leak * (model.level - model.low))
+    learn_level(model, x, away, away_season, rate)
+    if n > 0:
+        drift_rate = max(1.0 / n, 1.0 / constants.drift_windows)
+        model.drift_square += drift_rate * (model.drift * model.drift - model.drift_square)
+    learn_season(model, x, hour, third, step_s, constants)
+    model.last = x
+    model.time_s = time_s
+    model.n = n + 1
+    origin = model.origin
+    return score, alarm, expected + origin, lower + origin, upper + origin, reason, learning_s
+
+
+@njit(cache=True)
+def update(
+    models: Any,
+    slots: NDArray[np.int64],
+    times_s: NDArray[np.float64],
+    values: NDArray[np.float64],
+    rules: Any,
+    constants: Parameters,
+    numbers: NDArray[np.float64],
+    reasons: NDArray[np.uint8],
+) -> None:
+    """Fill one row of numbers (score, alarm, expected, lower, upper, learning_s) a window."""
+    for i in range(len(slots)):
+        model = models[slots[i]]
+        if not np.isfinite(values[i]):
+            numbers[i, 2:5] = np.nan
+            continue
+        rule = rules[model.rule]
+        score, alarm, expected, lower, upper, reason, learning_s = step(
+            model, times_s[i], values[i], rule, constants
+        )
+        numbers[i, 0] = score
+        numbers[i, 1] = alarm
+        numbers[i, 2] = expected
+        numbers[i, 3] = lower
+        numbers[i, 4] = upper
+        numbers[i, 5] = learning_s
+        reasons[i] = reason
