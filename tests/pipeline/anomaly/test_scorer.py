@@ -16,12 +16,12 @@ STEP_S = 300.0
 
 
 def times(n: int, step_s: float = STEP_S) -> NDArray[np.float64]:
-    return START_S + step_s * np.arange(n)
+    return START_S + step_s * np.arange(n, dtype=np.float64)
 
 
 def noise(n: int, seed: int = 1) -> NDArray[np.float64]:
     """A level of 100 with noise of 1."""
-    return np.random.default_rng(seed).normal(100, 1, n).astype(np.float64)
+    return 100 + np.random.default_rng(seed).standard_normal(n)
 
 
 def score(values: NDArray[np.float64], rule: Rule | None = None) -> Scores:
