@@ -5,6 +5,7 @@ import time
 
 from ops.broker.files import ensure_files
 from ops.broker.process import BrokerError, train
+from ops.kernels import drop_stale
 from ops.progress import report_download
 from pipeline.warm import compile_all
 from topology.settings import Settings
@@ -23,6 +24,12 @@ def run_setup(settings: Settings) -> None:
             train(settings)
         except BrokerError as error:
             _say(f"left out, Kafka will start a second slower: {error}")
+    compile_kernels()
+
+
+def compile_kernels() -> None:
+    """Compile what is not compiled of the sources as they are."""
+    drop_stale()
     _say("compiling the pipeline's kernels")
     began_s = time.monotonic()
     compile_all()

@@ -13,6 +13,7 @@ import pytest
 
 from ops.broker.files import ensure_files
 from ops.broker.process import prepare, wait_answering
+from ops.kernels import drop_stale
 from ops.ports import free_base_port
 from ops.supervise.child import die_with_parent
 from topology.settings import Settings, load_settings
@@ -23,6 +24,9 @@ hypothesis.settings.register_profile("dev", deadline=None)
 # The same examples in each run: a failure in CI is one of the change, not of the dice.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Before any kernel is loaded.
+drop_stale()
 
 
 @pytest.fixture(scope="session")

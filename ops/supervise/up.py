@@ -12,8 +12,10 @@ import structlog
 from ops import api
 from ops.broker.files import ensure_files
 from ops.broker.process import is_answering, prepare
+from ops.kernels import drop_stale
 from ops.ports import check_ports_free
 from ops.progress import report_download
+from ops.setup import compile_kernels
 from ops.supervise import data_lock
 from ops.supervise.child import Spec, role_command, role_environment
 from ops.supervise.instances import Instance, instances, urls
@@ -40,6 +42,8 @@ def run_up(settings: Settings) -> int:
         configure_logs("up", settings.data_dir / "logs", settings.log_level)
         if settings.kafka is None:
             ensure_files(settings.cache_dir, report_download())
+        if drop_stale():
+            compile_kernels()
         return asyncio.run(_run(settings, lock.descriptor))
     finally:
         lock.release()
