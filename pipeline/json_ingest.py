@@ -61,7 +61,7 @@ class PointBatch:
     rejections: list[Rejection]
 
 
-def decode_points(body: bytes, now_ms: int) -> PointBatch:
+def decode_points(body: bytes | memoryview, now_ms: int) -> PointBatch:
     """Decode a JSON body; a point without timestamp gets now_ms.
 
     Raises MalformedBody where the body as a whole is not JSON of the expected form.
@@ -94,7 +94,7 @@ def _without(drop: set[int], *columns: list) -> list[list]:  # type: ignore[type
     return [[item for at, item in enumerate(column) if at not in drop] for column in columns]
 
 
-def _decode_one_by_one(body: bytes) -> tuple[list[Point], list[int], list[Rejection]]:
+def _decode_one_by_one(body: bytes | memoryview) -> tuple[list[Point], list[int], list[Rejection]]:
     """Decode point by point, so that one bad point does not take the others along."""
     try:
         raws = _decode_loosely(body).metrics

@@ -72,15 +72,19 @@ def measured_route(
     methods: list[str],
     handle: Callable[[Request], Awaitable[Response]],
     metrics: Metrics,
+    refuse: Callable[[Request, Refused], Response] = lambda _, refused: answer_refused(refused),
 ) -> Route:
-    """Return a route whose handler may raise Refused, and whose requests are measured."""
+    """Return a route whose handler may raise Refused, and whose requests are measured.
+
+    refuse: makes the answer to what was refused.
+    """
 
     async def endpoint(request: Request) -> Response:
         started_s = time.perf_counter()
         try:
             response = await handle(request)
         except Refused as refused:
-            response = _error(refused)
+            response = refuse(request, refused)
         except ClientDisconnect:
             response = Response(status_code=_CLIENT_GONE)
         elapsed_s = time.perf_counter() - started_s
@@ -90,11 +94,17 @@ def measured_route(
     return Route(path, endpoint, methods=methods)
 
 
-def _error(refused: Refused) -> Response:
+def refused_headers(refused: Refused) -> dict[str, str]:
+    """Return the headers that go with a refusal in any protocol."""
     headers = {}
     if refused.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_S
+    return headers
+
+
+def answer_refused(refused: Refused) -> Response:
+    """Return a refusal as JSON."""
     body = {"error": str(refused)} | ({"code": refused.code} if refused.code else {})
-    return JSONResponse(body, status_code=refused.status, headers=headers)
+    return JSONResponse(body, status_code=refused.status, headers=refused_headers(refused))

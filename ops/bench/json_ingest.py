@@ -9,7 +9,8 @@ from pipeline.hashing import tenant_hash
 from pipeline.json_ingest import decode_points
 from pipeline.json_series import JsonSeries
 from topology.clock import now_ms
-from topology.edge.intake import Decoder
+from topology.edge.intake import Registry
+from topology.edge.protocols.json_points import JsonPoints
 from topology.keys import Tenant
 from topology.settings import Settings
 
@@ -22,12 +23,14 @@ def run(plan: Plan) -> Measurement:
     """Measure the decode alone, and with ids, checks and times as the edge does it."""
     n_series = 2_000 if plan.is_quick else 20_000
     bodies = _bodies(n_series, plan.seed)
-    decoder = Decoder(Settings())
+    registry = Registry(Settings())
+    edge = JsonPoints(registry)
+    plain = [np.frombuffer(body, dtype=np.uint8) for body in bodies]
     batches = [decode_points(body, now_ms()) for body in bodies]
     series, seed = JsonSeries(64 << 20), tenant_hash(_TENANT.name)
-    limits = decoder._limits(_TENANT)  # noqa: SLF001 - the edge's own
-    for body in bodies:
-        decoder.known.add(decoder.read_json(body, _TENANT, now_ms()).series_ids, now_ms())
+    limits = registry.limits(_TENANT)
+    for body in plain:
+        registry.known.add(edge.read(body, _TENANT, now_ms()).series_ids, now_ms())
 
     def decode() -> int:
         return sum(len(decode_points(body, now_ms()).points) for body in bodies)
@@ -37,7 +40,7 @@ def run(plan: Plan) -> Measurement:
 
     def take_in() -> int:
         now = now_ms()
-        return sum(len(decoder.read_json(body, _TENANT, now).series_ids) for body in bodies)
+        return sum(len(edge.read(body, _TENANT, now).series_ids) for body in plain)
 
     per_core = "points/s a core"
     return Measurement(

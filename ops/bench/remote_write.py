@@ -16,7 +16,9 @@ from pipeline.remote_write import WriteRequest, decode_write_request
 from pipeline.routing import split_by_partition
 from schemas.samples import SampleBlock, encode_samples
 from topology.clock import now_ms
-from topology.edge.intake import Decoder
+from topology.edge.compression import Decompressor, Encoding
+from topology.edge.intake import Intake, Registry
+from topology.edge.protocols.remote_write import RemoteWrite
 from topology.edge.records import records_of
 from topology.keys import Tenant
 from topology.settings import Settings
@@ -96,27 +98,38 @@ def _encode(requests: Sequence[WriteRequest]) -> Callable[[], int]:
 
 
 def _take_in(bodies: Sequence[bytes], requests: Sequence[WriteRequest]) -> Callable[[], int]:
-    decoder = Decoder(Settings())
+    registry = Registry(Settings())
+    read = _reader(registry)
     for request in requests:
-        decoder.known.add(request.series_ids, now_ms())
+        registry.known.add(request.series_ids, now_ms())
 
     def work() -> int:
-        now = now_ms()
-        return sum(len(decoder.read_remote_write(body, _TENANT, now).series_ids) for body in bodies)
+        return sum(len(read(body).series_ids) for body in bodies)
 
     return work
 
 
 def _meet(bodies: Sequence[bytes]) -> int:
     """Take series in for the first time, and encode their announcements."""
-    decoder = Decoder(Settings())
+    read = _reader(Registry(Settings()))
     n_series = 0
     for body in bodies:
-        intake = decoder.read_remote_write(body, _TENANT, now_ms())
+        intake = read(body)
         n_series += len(intake.series_ids)
         for _ in records_of([intake], now_ms(), _PARTITIONS):
             pass
     return n_series
+
+
+def _reader(registry: Registry) -> Callable[[bytes], Intake]:
+    """Return what reads a body as the edge does."""
+    edge, decompressor = RemoteWrite(registry), Decompressor(Settings().max_decoded_bytes)
+
+    def read(body: bytes) -> Intake:
+        with decompressor.plain(body, Encoding.SNAPPY) as plain:
+            return edge.read(plain, _TENANT, now_ms())
+
+    return read
 
 
 def _unsnap(body: bytes) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import asyncio
 from topology.config_feed import ConfigFeed
 from topology.disk import disk_of_broker, watch_disk
 from topology.edge.http import Edge
-from topology.edge.intake import Decoder
+from topology.edge.intake import Registry
 from topology.edge.publisher import Publisher
 from topology.producer import make_producer
 from topology.runtime import Context
@@ -18,10 +18,10 @@ async def edge(context: Context) -> None:
     health.set("tenants", "no tenant known yet: the store role publishes the first one")
     feed = ConfigFeed(context)
     producer = make_producer(context.settings)
-    decoder = Decoder(context.settings)
-    publisher = Publisher(context, producer, decoder.known)
+    registry = Registry(context.settings)
+    publisher = Publisher(context, producer, registry.known)
     disk = disk_of_broker(context.settings)
-    await context.serve(Edge(context, feed.ring, decoder, publisher, disk).routes())
+    await context.serve(Edge(context, feed.ring, registry, publisher, disk).routes())
     await ensure_topics(context.settings)
     await producer.start()
     tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(publisher.run_ticks())]

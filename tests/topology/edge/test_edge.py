@@ -117,6 +117,36 @@ async def test_remote_write_is_taken_bit_by_bit(own_settings: Settings) -> None:
     ) == len(labels)
 
 
+async def test_a_body_of_several_gzip_members_is_read_whole(own_settings: Settings) -> None:
+    """What came after the first member would be acknowledged and lost."""
+    text = json.dumps({"metrics": [{"name": f"m{i}", "value": i} for i in range(1000)]}).encode()
+    body = gzip.compress(text[:5000]) + gzip.compress(text[5000:])
+
+    async with edge_client(own_settings) as client:
+        answer = await client.post(
+            "/api/v1/ingest", content=body, headers={"Content-Encoding": "gzip"}
+        )
+        assert answer.json()["accepted"] == 1000
+        samples = await stored(own_settings)
+
+    assert {value for _, _, value in samples} == set(map(float, range(1000)))
+
+
+async def test_remote_write_is_taken_as_zstd(own_settings: Settings) -> None:
+    body = write_request([{"__name__": "up"}], [[(now_ms(), 7.0)]])
+
+    async with edge_client(own_settings) as client:
+        answer = await client.post(
+            "/api/v1/write",
+            content=bytes(cramjam.zstd.compress(body)),
+            headers={"Content-Encoding": "zstd"},
+        )
+        samples = await stored(own_settings)
+
+    assert answer.status_code == 204
+    assert [value for _, _, value in samples] == [7.0]
+
+
 async def test_the_good_samples_of_a_mixed_request_are_kept(own_settings: Settings) -> None:
     at = now_ms()
     points = [
@@ -235,7 +265,9 @@ async def test_bodies_are_limited_before_and_after_decompression(own_settings: S
         ("/api/v1/write", b"", {}, 400),
         ("/api/v1/write", b"\xff" * 20, {}, 400),
         ("/api/v1/write", bytes(cramjam.snappy.compress_raw(b"\x0a\xff")), {}, 400),
-        ("/api/v1/write", b"", {"Content-Encoding": "zstd"}, 415),
+        ("/api/v1/ingest", gzip.compress(b"{}") + b"x", {"Content-Encoding": "gzip"}, 400),
+        ("/api/v1/write", b"", {"Content-Encoding": "zstd"}, 400),
+        ("/api/v1/write", b"", {"Content-Encoding": "gzip"}, 415),
         (
             "/api/v1/write",
             b"",

@@ -1,0 +1,1 @@
+"""Protocols of the edge, one file each; topology/edge/routes.py lists them."""
