@@ -97,7 +97,7 @@ def service(settings: Settings, url: str | None, key: str | None) -> Service:
 def follow(store: Service, metric: str) -> Iterator[Sample]:
     """Yield samples newer than the newest seen, from now on, for ever."""
     newest = store.table("SELECT toString(now64(3, 'UTC')) AS now").rows[0][0]
-    only = f"AND metric = '{_escaped(metric)}'" if metric else ""
+    only = f"AND metric = '{escaped(metric)}'" if metric else ""
     while True:
         rows = store.table(
             "SELECT toString(time) AS at, metric, labels, value FROM samples "  # noqa: S608 - escaped, and the store lets only the tenant's rows be read
@@ -111,7 +111,8 @@ def follow(store: Service, metric: str) -> Iterator[Sample]:
             time.sleep(FOLLOW_EVERY_S)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text as it stands between the quotes of a string in SQL."""
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 

@@ -7,6 +7,7 @@ Kafka clients and chDB.
 import typer
 
 from ops.cli import ask, operate
+from ops.cli.anomaly import anomaly
 from ops.cli.options import (
     AsJson,
     ConfigFile,
@@ -212,6 +213,7 @@ app.command()(operate.partitions)
 app.command()(operate.checkpoints)
 app.command()(replay)
 app.command()(verify)
+app.add_typer(anomaly)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Anomaly scores from the command line: backtests over files and over stored rollups."""

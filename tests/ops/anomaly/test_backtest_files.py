@@ -1,0 +1,83 @@
+"""`observai anomaly backtest DATA_DIR OUT_DIR`."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ops.anomaly.backtest_files import COLUMNS
+from ops.cli.app import app
+
+START_S = 1_767_225_600
+
+
+def write_series(path: Path, values: list[float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{START_S + 300 * row},{value!r},0\n" for row, value in enumerate(values)]
+    path.write_text("time,value,label\n" + "".join(rows))
+
+
+def noise(n: int) -> list[float]:
+    values = 100 + np.random.default_rng(7).standard_normal(n)
+    return [float(value) for value in values]
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["anomaly", "backtest", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_each_row_of_each_file_gets_its_scores(tmp_path: Path) -> None:
+    values = noise(600)
+    values[500] = 200.0
+    write_series(tmp_path / "data/a/one.csv", values)
+    write_series(tmp_path / "data/two.csv", noise(200))
+
+    said = run(tmp_path / "data", tmp_path / "out")
+
+    assert said.startswith("2 files, 800 windows, 1 alarms")
+    with (tmp_path / "out/a/one.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["timestamp"] for row in rows] == [str(START_S + 300 * at) for at in range(600)]
+    assert [row["value"] for row in rows] == [repr(value) for value in values]
+    assert [at for at, row in enumerate(rows) if float(row["anomaly_score"]) > 1] == [500]
+    assert float(rows[500]["lower"]) < float(rows[500]["upper"]) < 200
+    assert len((tmp_path / "out/two.csv").read_text().splitlines()) == 201
+
+
+def test_scores_of_a_prefix_are_a_prefix_of_the_scores(tmp_path: Path) -> None:
+    """Nothing is known of later rows: not how many there are, nor their range."""
+    values = noise(900)
+    values[300], values[800] = 150.0, 1e6
+    write_series(tmp_path / "data/whole.csv", values)
+    write_series(tmp_path / "data/prefix.csv", values[:500])
+
+    run(tmp_path / "data", tmp_path / "out")
+
+    whole = (tmp_path / "out/whole.csv").read_text().splitlines()
+    assert (tmp_path / "out/prefix.csv").read_text().splitlines() == whole[:501]
+
+
+def test_scores_do_not_replace_data_and_are_not_scored(tmp_path: Path) -> None:
+    write_series(tmp_path / "data/one.csv", noise(10))
+
+    same = CliRunner().invoke(
+        app, ["anomaly", "backtest", str(tmp_path / "data"), str(tmp_path / "data")]
+    )
+    run(tmp_path / "data", tmp_path / "data/out")
+    again = run(tmp_path / "data", tmp_path / "data/out")
+
+    assert same.exit_code != 0
+    assert again.startswith("1 files, 10 windows")
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["data", "out", "--metric", "m"]])
+def test_what_is_to_be_scored_must_be_said(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["anomaly", "backtest", *arguments])
+
+    assert result.exit_code == 2
+    assert "--metric" in result.output
