@@ -1,12 +1,9 @@
-"""What the edge takes in and what it refuses: labels, times, and the verdict per sample."""
+"""What the edge takes in and what it refuses: reasons, limits, and the labels of a series."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
 
 from schemas.series import METRIC_LABEL
 
@@ -98,36 +95,6 @@ def _find_size_fault(
             f"labels of {total} bytes in all, at most {MAX_SERIES_BYTES}"
         )
     return None
-
-
-def refuse_times(
-    times_ms: NDArray[np.int64], now_ms: int, limits: Limits
-) -> tuple[NDArray[np.bool_], list[Rejection]]:
-    """Return which samples, shape (n,), are within bounds in time, and the others' rejections."""
-    future = times_ms > now_ms + limits.max_future_ms
-    old = times_ms < now_ms - limits.retention_ms
-    good = ~(future | old)
-    rejections = [
-        _refused_time(index, int(times_ms[index]), now_ms, limits)
-        for index in np.flatnonzero(~good).tolist()
-    ]
-    return good, rejections
-
-
-def _refused_time(index: int, time_ms: int, now_ms: int, limits: Limits) -> Rejection:
-    if time_ms > now_ms:
-        return Rejection(
-            index,
-            Reason.FUTURE,
-            f"timestamp {time_ms} is {(time_ms - now_ms) / 1000:.0f} s ahead of now ({now_ms} ms), "
-            f"at most {limits.max_future_ms // 1000} s; timestamps are in milliseconds",
-        )
-    return Rejection(
-        index,
-        Reason.TOO_OLD,
-        f"timestamp {time_ms} is older than the retention of "
-        f"{limits.retention_ms // 86_400_000} days; timestamps are in milliseconds",
-    )
 
 
 def _shown(text: str) -> str:

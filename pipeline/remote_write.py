@@ -6,34 +6,29 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.decoded import Decoded, LabelTable
 from pipeline.errors import MalformedBody
-from pipeline.hashing import avalanche, label_hash, load_u64, series_id, xxh64
+from pipeline.hashing import avalanche, label_hash, series_id, xxh64
 from pipeline.label_cache import NO_CACHE, LabelCache, find_slot
-from pipeline.wire import BROKEN, BYTES, FIXED_64, VARINT, read_length, read_varint, skip_value
+from pipeline.remote_write_sample import read_sample
+from pipeline.wire import BROKEN, BYTES, read_length, read_varint, skip_value
 
 # Field number and wire type as they stand in a tag byte.
 _TIMESERIES = _LABELS = _NAME = np.uint64(1 << 3 | BYTES)
 _SAMPLES = _LABEL_VALUE = np.uint64(2 << 3 | BYTES)
+_METADATA = _EXEMPLARS = np.uint64(3 << 3 | BYTES)
 _HISTOGRAMS = np.uint64(4 << 3 | BYTES)
-_VALUE = np.uint64(1 << 3 | FIXED_64)
-_TIMESTAMP = np.uint64(2 << 3 | VARINT)
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """The columns of a request of n_series series and n samples.
+    """A request's samples and its metadata, which its sender mostly sends apart.
 
-    series_ids: uint64 (n_series,). spans: int64 (n_series, 2), where each TimeSeries message
-    stands in the body. sample_series: int32 (n,), index of each sample's series. times_ms:
-    int64 (n,). values: float64 (n,), NaN payloads kept. n_histograms: native histograms seen.
+    metadata_spans: int64 (n, 2), where each MetricMetadata message stands in the body.
     """
 
-    series_ids: NDArray[np.uint64]
-    spans: NDArray[np.int64]
-    sample_series: NDArray[np.int32]
-    times_ms: NDArray[np.int64]
-    values: NDArray[np.float64]
-    n_histograms: int
+    samples: Decoded
+    metadata_spans: NDArray[np.int64]
 
 
 def decode_write_request(
@@ -41,68 +36,69 @@ def decode_write_request(
 ) -> WriteRequest:
     """Decode an uncompressed WriteRequest; tenant_seed as of hashing.tenant_hash.
 
-    Labels are hashed, not checked: `labels_of` reads those of the series that are new.
+    Labels are hashed, not checked: `labels_of` gives those of the series that are new.
     cache: ids of labels seen before; filled, so of one thread only.
     Raises MalformedBody where the bytes are no such message.
     """
-    n_series, n_samples, n_histograms = _count(body)
+    n_series, n_samples, n_metadata, n_histograms, n_exemplars = _count(body)
     if n_series < 0:
         raise MalformedBody(f"not a protobuf WriteRequest: broken near byte {n_samples}")
-    request = WriteRequest(
-        np.empty(n_series, dtype=np.uint64),
-        np.empty((n_series, 2), dtype=np.int64),
-        np.empty(n_samples, dtype=np.int32),
-        np.empty(n_samples, dtype=np.int64),
-        np.empty(n_samples, dtype=np.float64),
-        n_histograms,
-    )
+    series_ids = np.empty(n_series, dtype=np.uint64)
+    spans = np.empty((n_series, 2), dtype=np.int64)
+    sample_series = np.empty(n_samples, dtype=np.int32)
+    times_ms = np.empty(n_samples, dtype=np.int64)
+    values = np.empty(n_samples, dtype=np.float64)
+    metadata_spans = np.empty((n_metadata, 2), dtype=np.int64)
     broken_at, n_added = _fill(
         body,
         tenant_seed,
         cache.slots,
-        request.series_ids,
-        request.spans,
-        request.sample_series,
-        request.times_ms,
-        request.values.view(np.uint64),
+        series_ids,
+        spans,
+        sample_series,
+        times_ms,
+        values.view(np.uint64),
+        metadata_spans,
     )
     cache.grow(n_added)
     if broken_at >= 0:
         raise MalformedBody(f"not a protobuf WriteRequest: broken near byte {broken_at}")
-    return request
+    samples = Decoded(
+        series_ids,
+        sample_series,
+        times_ms,
+        values,
+        lambda chosen: label_table(body, spans[chosen]),
+        n_histograms=n_histograms,
+        n_exemplars=n_exemplars,
+    )
+    return WriteRequest(samples, metadata_spans)
 
 
-def labels_of(body: NDArray[np.uint8], span: NDArray[np.int64]) -> list[tuple[str, str]]:
-    """Return (name, value) of each label with a value of one TimeSeries message, in the order sent.
-
-    Raises UnicodeDecodeError for what is not UTF-8.
-    """
-    bounds = label_bounds(body, span[0], span[1])
-    text = body[span[0] : span[1]].tobytes()
-    return [
-        (text[a:b].decode(), text[c:d].decode())
-        for a, b, c, d in (bounds - span[0]).tolist()
-        if c < d
-    ]
+def label_table(body: NDArray[np.uint8], spans: NDArray[np.int64]) -> LabelTable:
+    """Return the labels of TimeSeries messages, at spans (n, 2), that have been decoded before."""
+    return LabelTable(body, *_label_bounds(body, spans))
 
 
 @njit(cache=True, nogil=True)
-def _count(body: NDArray[np.uint8]) -> tuple[int, int, int]:
-    n_series, n_samples, n_histograms = 0, 0, 0
+def _count(body: NDArray[np.uint8]) -> tuple[int, int, int, int, int]:
+    """Count series, samples, metadata, histograms and exemplars; -1 and where it breaks."""
+    n_series, n_samples, n_metadata, n_histograms, n_exemplars = 0, 0, 0, 0, 0
     at, end = 0, len(body)
     while at < end:
         start = at
         tag, at = read_varint(body, at, end)
         if at < 0:
-            return -1, start, 0
+            return -1, start, 0, 0, 0
         if tag != _TIMESERIES:
+            n_metadata += tag == _METADATA
             at = skip_value(body, at, end, tag)
             if at < 0:
-                return -1, start, 0
+                return -1, start, 0, 0, 0
             continue
         inner, at = read_length(body, at, end)
         if at < 0:
-            return -1, start, 0
+            return -1, start, 0, 0, 0
         n_series += 1
         while inner < at:
             start = inner
@@ -110,10 +106,11 @@ def _count(body: NDArray[np.uint8]) -> tuple[int, int, int]:
             if inner >= 0:
                 inner = skip_value(body, inner, at, tag)
             if inner < 0:
-                return -1, start, 0
+                return -1, start, 0, 0, 0
             n_samples += tag == _SAMPLES
             n_histograms += tag == _HISTOGRAMS
-    return n_series, n_samples, n_histograms
+            n_exemplars += tag == _EXEMPLARS
+    return n_series, n_samples, n_metadata, n_histograms, n_exemplars
 
 
 @njit(cache=True, nogil=True)
@@ -126,12 +123,19 @@ def _fill(
     sample_series: NDArray[np.int32],
     times_ms: NDArray[np.int64],
     value_bits: NDArray[np.uint64],
+    metadata_spans: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Fill the columns; return the position of the first broken byte or -1, and ids added."""
-    series, sample, n_added = 0, 0, 0
+    series, sample, metadata, n_added = 0, 0, 0, 0
+    starts_ms = np.empty(0, dtype=np.int64)
     at, end = 0, len(body)
     while at < end:
         tag, at = read_varint(body, at, end)
+        if tag == _METADATA:
+            metadata_spans[metadata, 0], at = read_length(body, at, end)
+            metadata_spans[metadata, 1] = at
+            metadata += 1
+            continue
         if tag != _TIMESERIES:
             at = skip_value(body, at, end, tag)
             continue
@@ -162,7 +166,7 @@ def _fill(
                     )
             elif tag == _SAMPLES:
                 start, inner = read_length(body, inner, at)
-                broken_at = _read_sample(body, start, inner, times_ms, value_bits, sample)
+                broken_at = read_sample(body, start, inner, times_ms, value_bits, starts_ms, sample)
                 if broken_at >= 0:
                     return broken_at, n_added
                 sample_series[sample] = series
@@ -217,52 +221,25 @@ def _read_label(body: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, i
     return name_start, name_end, value_start, value_end
 
 
-@njit(inline="always")
-def _read_sample(
-    body: NDArray[np.uint8],
-    at: int,
-    end: int,
-    times_ms: NDArray[np.int64],
-    value_bits: NDArray[np.uint64],
-    sample: int,
-) -> int:
-    """Fill in one Sample; return -1, or the position of the first broken byte."""
-    times_ms[sample] = 0
-    value_bits[sample] = 0
-    while at < end:
-        start = at
-        tag, at = read_varint(body, at, end)
-        if at < 0:
-            return start
-        if tag == _VALUE and at + 8 <= end:
-            value_bits[sample] = load_u64(body, at)
-            at += 8
-        elif tag == _TIMESTAMP:
-            time, at = read_varint(body, at, end)
-            times_ms[sample] = np.int64(time)
-        else:
-            at = skip_value(body, at, end, tag)
-        if at < 0:
-            return start
-    return -1
-
-
 @njit(cache=True)
-def label_bounds(body: NDArray[np.uint8], at: int, end: int) -> NDArray[np.int64]:
-    """Return (name start, name end, value start, value end) of each label, int64 (n, 4).
-
-    The message has been decoded before, so it is sound.
-    """
-    bounds = np.empty((16, 4), dtype=np.int64)
+def _label_bounds(
+    body: NDArray[np.uint8], spans: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ends and bounds, as of LabelTable; the messages are sound."""
+    ends = np.empty(len(spans), dtype=np.int64)
+    bounds = np.empty((16 * len(spans), 4), dtype=np.int64)
     n = 0
-    while at < end:
-        tag, at = read_varint(body, at, end)
-        if tag == _LABELS:
+    for row in range(len(spans)):
+        at, end = spans[row]
+        while at < end:
+            tag, at = read_varint(body, at, end)
+            if tag != _LABELS:
+                at = skip_value(body, at, end, tag)
+                continue
             start, at = read_length(body, at, end)
             if n == len(bounds):
                 bounds = np.concatenate((bounds, np.empty_like(bounds)))
             bounds[n, 0], bounds[n, 1], bounds[n, 2], bounds[n, 3] = _read_label(body, start, at)
             n += 1
-        else:
-            at = skip_value(body, at, end, tag)
-    return bounds[:n]
+        ends[row] = n
+    return ends, bounds[:n]

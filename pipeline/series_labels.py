@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.admission import MAX_SERIES_BYTES, Limits
-from pipeline.remote_write import label_bounds
+from pipeline.decoded import NOWHERE, LabelTable
 from schemas.series import METRIC_LABEL, SeriesBlock
 
 _METRIC_LABEL = np.frombuffer(METRIC_LABEL.encode(), dtype=np.uint8)
@@ -34,20 +34,24 @@ def _byte_classes() -> NDArray[np.uint8]:
 _CLASSES = _byte_classes()
 
 
-def are_plain(
-    body: NDArray[np.uint8], spans: NDArray[np.int64], limits: Limits
-) -> NDArray[np.bool_]:
-    """Return which TimeSeries messages, at spans (n, 2), have sound labels in the plain form."""
+def are_plain(table: LabelTable, limits: Limits) -> NDArray[np.bool_]:
+    """Return which series, shape (n,), have sound labels in the plain form."""
     return _are_plain(
-        body, spans, _CLASSES, _METRIC_LABEL, limits.max_labels, limits.max_label_bytes
+        table.text,
+        table.ends,
+        table.bounds,
+        _CLASSES,
+        _METRIC_LABEL,
+        limits.max_labels,
+        limits.max_label_bytes,
     )
 
 
 def lay_out(
-    body: NDArray[np.uint8], spans: NDArray[np.int64]
+    table: LabelTable, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint32], bytes]:
-    """Return label_counts, lengths and text, as of SeriesBlock, of plain series."""
-    counts, lengths, text = _lay_out(body, spans)
+    """Return label_counts, lengths and text, as of SeriesBlock, of plain series by their rows."""
+    counts, lengths, text = _lay_out(table.text, table.ends, table.bounds, rows)
     return counts, lengths, text.tobytes()
 
 
@@ -77,17 +81,21 @@ def take(block: SeriesBlock, rows: NDArray[np.int64]) -> SeriesBlock:
 
 @njit(cache=True)
 def _are_plain(
-    body: NDArray[np.uint8],
-    spans: NDArray[np.int64],
+    text: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    bounds: NDArray[np.int64],
     classes: NDArray[np.uint8],
     metric_label: NDArray[np.uint8],
     max_labels: int,
     max_label_bytes: int,
 ) -> NDArray[np.bool_]:
-    plain = np.empty(len(spans), dtype=np.bool_)
-    for series in range(len(spans)):
-        bounds = label_bounds(body, spans[series, 0], spans[series, 1])
-        plain[series] = _is_plain(body, bounds, classes, metric_label, max_labels, max_label_bytes)
+    plain = np.empty(len(ends), dtype=np.bool_)
+    first = 0
+    for row in range(len(ends)):
+        plain[row] = _is_plain(
+            text, bounds[first : ends[row]], classes, metric_label, max_labels, max_label_bytes
+        )
+        first = ends[row]
     return plain
 
 
@@ -105,7 +113,9 @@ def _is_plain(
     has_metric, total = False, 0
     for at in range(len(bounds)):
         name_start, name_end, start, end = bounds[at]
-        if max(name_end - name_start, end - start) > max_label_bytes or start == end:
+        if name_start == NOWHERE or start == end:
+            return False
+        if max(name_end - name_start, end - start) > max_label_bytes:
             return False
         total += name_end - name_start + end - start
         if at > 0 and not _is_less(
@@ -157,27 +167,35 @@ def _is_less(
 
 @njit(cache=True)
 def _lay_out(
-    body: NDArray[np.uint8], spans: NDArray[np.int64]
+    text: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    rows: NDArray[np.int64],
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint32], NDArray[np.uint8]]:
-    # No text is longer than the messages; of words there are at most half as many as bytes.
-    n_bytes = np.sum(spans[:, 1] - spans[:, 0])
-    text = np.empty(n_bytes, dtype=np.uint8)
-    lengths = np.empty(n_bytes // 2 + 1, dtype=np.uint32)
-    counts = np.empty(len(spans), dtype=np.uint16)
-    n_text, n_words = 0, 0
-    for series in range(len(spans)):
-        bounds = label_bounds(body, spans[series, 0], spans[series, 1])
-        counts[series] = len(bounds)
-        for at in range(len(bounds)):
+    n_bytes, n_labels = 0, 0
+    for row in rows:
+        first = ends[row - 1] if row > 0 else 0
+        n_labels += ends[row] - first
+        for at in range(first, ends[row]):
+            n_bytes += bounds[at, 1] - bounds[at, 0] + bounds[at, 3] - bounds[at, 2]
+    joined = np.empty(n_bytes, dtype=np.uint8)
+    lengths = np.empty(2 * n_labels, dtype=np.uint32)
+    counts = np.empty(len(rows), dtype=np.uint16)
+    n_joined, n_words = 0, 0
+    for i in range(len(rows)):
+        row = rows[i]
+        first = ends[row - 1] if row > 0 else 0
+        counts[i] = ends[row] - first
+        for at in range(first, ends[row]):
             for start, end in (
                 (bounds[at, 0], bounds[at, 1]),
                 (bounds[at, 2], bounds[at, 3]),
             ):
-                text[n_text : n_text + end - start] = body[start:end]
+                joined[n_joined : n_joined + end - start] = text[start:end]
                 lengths[n_words] = end - start
-                n_text += end - start
+                n_joined += end - start
                 n_words += 1
-    return counts, lengths[:n_words].copy(), text[:n_text]
+    return counts, lengths, joined
 
 
 @njit(cache=True)

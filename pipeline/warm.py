@@ -10,7 +10,8 @@ from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
 from pipeline.ordering import order_by_series
 from pipeline.refold import refold
-from pipeline.remote_write import decode_write_request, labels_of
+from pipeline.remote_write import decode_write_request
+from pipeline.remote_write_2 import decode_request
 from pipeline.routing import split_by_partition
 from pipeline.series_labels import are_plain, lay_out, take
 from pipeline.sketch import quantiles
@@ -22,21 +23,29 @@ from schemas.series import SeriesBlock
 # WriteRequest of one series {__name__="a"} with one sample, 1.0 at 1 ms.
 _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b09000000000000f03f1001")
 
+# The same as write.v2.Request, with a unit.
+_WRITE_REQUEST_2 = bytes.fromhex(
+    "220022085f5f6e616d655f5f220161220573746172742a150a020102120b09000000000000f03f10012a022003"
+)
+
 
 def compile_all() -> None:
     """Call each kernel with the types that the pipeline calls it with."""
     seed = tenant_hash("warm")
     body = np.frombuffer(_WRITE_REQUEST, dtype=np.uint8)
-    request = decode_write_request(body, seed)
+    request = decode_write_request(body, seed).samples
     decode_write_request(body, seed, LabelCache(10))
+    second = decode_request(np.frombuffer(_WRITE_REQUEST_2, dtype=np.uint8), seed)
     order_by_series(request.series_ids)
-    labels = dict(labels_of(body, request.spans[0]))
-    if series_id_of(seed, labels) != request.series_ids[0]:
-        raise AssertionError("the compiled kernels disagree on a series id")
     limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)
-    if not are_plain(body, request.spans, limits).all():
-        raise AssertionError("the compiled kernels refuse a sound series")
-    laid_out = lay_out(body, request.spans)
+    row = np.zeros(1, dtype=np.int64)
+    for decoded in (request, second):
+        table = decoded.labels_of(row)
+        if series_id_of(seed, dict(table.labels(0))) != decoded.series_ids[0]:
+            raise AssertionError("the compiled kernels disagree on a series id")
+        if not are_plain(table, limits).all():
+            raise AssertionError("the compiled kernels refuse a sound series")
+        laid_out = lay_out(table, row)
     types = np.zeros(1, dtype=np.uint8)
     take(
         SeriesBlock("warm", 0, 1, request.series_ids, *laid_out, types, [""]), np.zeros(1, np.int64)

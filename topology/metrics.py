@@ -11,7 +11,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 class Metrics:
     """All metric families over one registry; a role records those of its own parts."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915 - a statement a family
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -26,6 +26,12 @@ class Metrics:
             "observai_samples_rejected_total",
             "Samples refused, by reason.",
             ["tenant", "reason"],
+            registry=registry,
+        )
+        self.exemplars_skipped = Counter(
+            "observai_exemplars_skipped_total",
+            "Exemplars received; none are stored.",
+            ["tenant", "protocol"],
             registry=registry,
         )
         self.samples_stored = Counter(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ops.bench.figures import Figure, Measurement, Plan, cpu_rates
 from ops.bench.scrapes import encode_load
+from pipeline.decoded import Decoded
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
-from pipeline.remote_write import WriteRequest, decode_write_request
+from pipeline.remote_write import decode_write_request
 from pipeline.routing import split_by_partition
 from schemas.samples import SampleBlock, encode_samples
 from topology.clock import now_ms
@@ -35,7 +36,7 @@ def run(plan: Plan) -> Measurement:
     n_series = 4_000 if plan.is_quick else plan.series
     bodies = [body.payload for body in encode_load(n_series, 1, now_ms(), plan.seed)[0]]
     plain = [_unsnap(body) for body in bodies]
-    requests = [decode_write_request(text, _SEED) for text in plain]
+    requests = [decode_write_request(text, _SEED).samples for text in plain]
     parts: list[tuple[str, str, Callable[[], int], float | None]] = [
         (
             "decode with series ids",
@@ -63,7 +64,7 @@ def run(plan: Plan) -> Measurement:
 
 
 def _decode(plain: Sequence[NDArray[np.uint8]], cache: LabelCache) -> int:
-    return sum(len(decode_write_request(text, _SEED, cache).series_ids) for text in plain)
+    return sum(len(decode_write_request(text, _SEED, cache).samples.series_ids) for text in plain)
 
 
 def _unsnap_all(bodies: Sequence[bytes], n_series: int) -> int:
@@ -72,7 +73,7 @@ def _unsnap_all(bodies: Sequence[bytes], n_series: int) -> int:
     return n_series
 
 
-def _look_up(requests: Sequence[WriteRequest]) -> Callable[[], int]:
+def _look_up(requests: Sequence[Decoded]) -> Callable[[], int]:
     known = KnownSeries(1_000_000)
     for request in requests:
         known.add(request.series_ids, now_ms())
@@ -84,7 +85,7 @@ def _look_up(requests: Sequence[WriteRequest]) -> Callable[[], int]:
     return work
 
 
-def _encode(requests: Sequence[WriteRequest]) -> Callable[[], int]:
+def _encode(requests: Sequence[Decoded]) -> Callable[[], int]:
     ids = np.concatenate([request.series_ids for request in requests])
     times = np.concatenate([request.times_ms for request in requests])
     values = np.concatenate([request.values for request in requests])
@@ -97,7 +98,7 @@ def _encode(requests: Sequence[WriteRequest]) -> Callable[[], int]:
     return work
 
 
-def _take_in(bodies: Sequence[bytes], requests: Sequence[WriteRequest]) -> Callable[[], int]:
+def _take_in(bodies: Sequence[bytes], requests: Sequence[Decoded]) -> Callable[[], int]:
     registry = Registry(Settings())
     read = _reader(registry)
     for request in requests:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ops.bench.scrapes import STEP_MS, Scrapes, encode_load, labels_of_series
 from ops.loadgen import Body, RequestTemplate, Sender, SendError, encode_series, send
 from pipeline.hashing import series_id_of, tenant_hash
-from pipeline.remote_write import decode_write_request, labels_of
+from pipeline.remote_write import decode_write_request
+from tests.decoding import all_labels
 
 SEED = tenant_hash("default")
 NOW_MS = 1_795_000_000_000
@@ -30,9 +31,9 @@ def test_a_body_decodes_to_the_labels_times_and_values_it_was_made_of() -> None:
     values = np.array([-1.5, np.uint64(0x7FF0000000000002).view(np.float64)])
 
     text = plain(RequestTemplate([encode_series(one) for one in labels]).body(times, values))
-    request = decode_write_request(text, SEED)
+    request = decode_write_request(text, SEED).samples
 
-    assert [dict(labels_of(text, span)) for span in request.spans] == labels
+    assert all_labels(request) == labels
     assert request.series_ids.tolist() == [series_id_of(SEED, one) for one in labels]
     assert request.times_ms.tolist() == times.tolist()
     assert request.values.view(np.uint64).tolist() == values.view(np.uint64).tolist()
@@ -43,7 +44,7 @@ def test_every_time_of_the_layout_survives(time_ms: int) -> None:
     """The varint always takes six bytes."""
     template = RequestTemplate([encode_series({"__name__": "a"})])
 
-    request = decode_write_request(plain(template.body(time_ms, np.array([0.0]))), SEED)
+    request = decode_write_request(plain(template.body(time_ms, np.array([0.0]))), SEED).samples
 
     assert request.times_ms.tolist() == [time_ms]
 
@@ -58,7 +59,7 @@ def test_a_time_that_does_not_fit_the_layout_is_refused(time_ms: int) -> None:
 def test_a_load_holds_every_series_at_every_step_once() -> None:
     """The last step is of the time asked for, and equal seeds give equal bytes."""
     load = encode_load(2_500, 3, NOW_MS, seed=7)
-    requests = [[decode_write_request(plain(body), SEED) for body in step] for step in load]
+    requests = [[decode_write_request(plain(body), SEED).samples for body in step] for step in load]
 
     ids = {series_id_of(SEED, labels) for labels in labels_of_series(2_500)}
     assert len(ids) == 2_500

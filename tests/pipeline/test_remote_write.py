@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.label_cache import LabelCache
-from pipeline.remote_write import decode_write_request, labels_of
+from pipeline.remote_write import decode_write_request
+from tests.decoding import all_labels
 from tests.strategies import labels
 from tests.vectors import remote_write as vector
 
@@ -27,9 +28,9 @@ def test_the_committed_body_is_what_the_official_runtime_makes() -> None:
 def test_the_committed_body_decodes_to_its_series_and_samples() -> None:
     body = as_array(vector.FILE.read_bytes())
 
-    request = decode_write_request(body, SEED)
+    request = decode_write_request(body, SEED).samples
 
-    assert [dict(labels_of(body, span)) for span in request.spans] == vector.LABELS
+    assert all_labels(request) == vector.LABELS
     assert request.series_ids.tolist() == [series_id_of(SEED, of) for of in vector.LABELS]
     assert request.sample_series.tolist() == [0, 0, 1, 2, 2]
     flat = [sample for of_series in vector.SAMPLES for sample in of_series]
@@ -48,7 +49,7 @@ def test_agrees_with_the_official_runtime(
 ) -> None:
     body = as_array(vector.write_request([of for of, _ in series], [p for _, p in series]))
 
-    request = decode_write_request(body, SEED)
+    request = decode_write_request(body, SEED).samples
 
     assert request.series_ids.tolist() == [series_id_of(SEED, of) for of, _ in series]
     flat = [(at, *point) for at, (_, of_series) in enumerate(series) for point in of_series]
@@ -65,9 +66,9 @@ def test_labels_seen_before_give_the_same_ids(
     body = as_array(vector.write_request([of for of, _ in series], [p for _, p in series]))
     cache = LabelCache(100)
 
-    requests = [decode_write_request(body, SEED, cache) for _ in range(2)]
+    requests = [decode_write_request(body, SEED, cache).samples for _ in range(2)]
 
-    expected = decode_write_request(body, SEED)
+    expected = decode_write_request(body, SEED).samples
     for request in requests:
         assert request.series_ids.tolist() == expected.series_ids.tolist()
         assert request.sample_series.tolist() == expected.sample_series.tolist()
@@ -84,7 +85,7 @@ def test_a_cached_id_is_of_its_tenant_and_of_all_its_labels() -> None:
 
     def id_of(fields: bytes, tenant: str = "default") -> int:
         body = as_array(b"\n" + bytes([len(fields)]) + fields)
-        return int(decode_write_request(body, tenant_hash(tenant), cache).series_ids[0])
+        return int(decode_write_request(body, tenant_hash(tenant), cache).samples.series_ids[0])
 
     ids = [id_of(label + sample), id_of(label + sample + other), id_of(label, "another")]
 
@@ -102,7 +103,7 @@ def test_a_full_cache_forgets_but_never_errs() -> None:
     body = as_array(vector.write_request(each, [[(1, 1.0)]] * len(each)))
 
     for _ in range(2):
-        ids = decode_write_request(body, SEED, cache).series_ids.tolist()
+        ids = decode_write_request(body, SEED, cache).samples.series_ids.tolist()
 
         assert ids == [series_id_of(SEED, of) for of in each]
     assert len(cache.slots) == 16
@@ -117,19 +118,22 @@ def test_order_of_labels_does_not_matter_and_empty_ones_do_not_count() -> None:
     )
     expected = series_id_of(SEED, {"__name__": "a", "b": "c"})
 
-    request = decode_write_request(as_array(swapped), SEED)
+    request = decode_write_request(as_array(swapped), SEED).samples
 
     assert request.series_ids.tolist() == [expected]
 
 
-def test_unknown_fields_are_skipped_and_native_histograms_counted() -> None:
-    """Exemplars (3) and metadata (request field 3) are passed over, histograms (4) are told."""
+def test_unknown_fields_are_skipped_and_what_is_not_taken_is_counted() -> None:
+    """Exemplars are field 3 of a series, histograms 4; metadata is field 3 of the request."""
     inner = b"\x1a\x02ab" + b"\x22\x01z" + b"\x28\x05" + b"\x31" + bytes(8) + b"\x3d" + bytes(4)
     body = b"\x1a\x01m" + b"\x0a" + bytes([len(inner)]) + inner
 
     request = decode_write_request(as_array(body), SEED)
 
-    assert (len(request.series_ids), len(request.values), request.n_histograms) == (1, 0, 1)
+    samples = request.samples
+    assert (len(samples.series_ids), len(samples.values)) == (1, 0)
+    assert (samples.n_histograms, samples.n_exemplars) == (1, 1)
+    assert request.metadata_spans.tolist() == [[2, 3]]
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255))
@@ -138,20 +142,17 @@ def test_a_damaged_body_is_refused_or_decoded_never_more(at: int, byte: int) -> 
     body[at % len(body)] = byte
     for cut in (len(body), at % len(body)):
         try:
-            request = decode_write_request(as_array(bytes(body[:cut])), SEED)
+            request = decode_write_request(as_array(bytes(body[:cut])), SEED).samples
         except MalformedBody:
             continue
         assert len(request.sample_series) == len(request.times_ms) <= cut // 2
-        for span in request.spans:
-            for name, value in labels_or_nothing(as_array(bytes(body[:cut])), span):
-                assert len(name) + len(value) <= cut
-
-
-def labels_or_nothing(body: NDArray[np.uint8], span: NDArray[np.int64]) -> list[tuple[str, str]]:
-    try:
-        return labels_of(body, span)
-    except UnicodeDecodeError:
-        return []
+        for series in range(len(request.series_ids)):
+            table = request.labels_of(np.array([series]))
+            try:
+                labels = table.labels(0)
+            except UnicodeDecodeError:
+                continue
+            assert sum(len(name) + len(value) for name, value in labels) <= cut
 
 
 @pytest.mark.parametrize(

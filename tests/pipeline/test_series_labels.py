@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.admission import Limits, find_fault
-from pipeline.remote_write import decode_write_request, labels_of
+from pipeline.decoded import LabelTable
+from pipeline.remote_write import decode_write_request
 from pipeline.series_labels import are_plain, lay_out, take
 from schemas.series import Announcement, SeriesBlock, series_block
 from tests.vectors.remote_write import write_request
@@ -37,18 +38,23 @@ def wire(label_sets_of: list[list[tuple[str, str]]]) -> bytes:
     return whole
 
 
+def table_of(body: bytes) -> LabelTable:
+    """Return the labels of all series of a request."""
+    decoded = decode_write_request(np.frombuffer(body, dtype=np.uint8), np.uint64(1)).samples
+    return decoded.labels_of(np.arange(len(decoded.series_ids)))
+
+
 @given(st.lists(label_sets, max_size=5))
 def test_what_passes_as_plain_is_what_the_plain_way_takes(
     sets: list[list[tuple[str, str]]],
 ) -> None:
     """Never more than find_fault takes; less only where it is not sorted ASCII."""
-    body = np.frombuffer(wire(sets), dtype=np.uint8)
-    request = decode_write_request(body, np.uint64(1))
+    table = table_of(wire(sets))
 
-    plain = are_plain(body, request.spans, LIMITS)
+    plain = are_plain(table, LIMITS)
 
-    for span, is_plain, sent in zip(request.spans, plain.tolist(), sets, strict=True):
-        labels = labels_of(body, span)
+    for row, (is_plain, sent) in enumerate(zip(plain.tolist(), sets, strict=True)):
+        labels = table.labels(row)
         is_sound = find_fault(labels, LIMITS) is None
         is_simple = labels == sorted(labels) and all(
             value and "".join((name, value)).isascii() for name, value in sent
@@ -58,14 +64,10 @@ def test_what_passes_as_plain_is_what_the_plain_way_takes(
 
 def test_plain_labels_are_laid_out_as_announced_ones_are() -> None:
     sets = [{"__name__": f"m{i}", "host": f"h{i % 3}", "z": "1" * (i % 4 + 1)} for i in range(20)]
-    body = np.frombuffer(write_request(sets, [[(1, 1.0)]] * 20), dtype=np.uint8)
-    request = decode_write_request(body, np.uint64(1))
-    ids = request.series_ids
-    expected = series_block(
-        "t", 1, 2, [Announcement(int(i), of) for i, of in zip(ids, sets, strict=True)]
-    )
+    rows = np.array([3, 0, 19])
+    expected = series_block("t", 1, 2, [Announcement(1, sets[row]) for row in rows.tolist()])
 
-    counts, lengths, text = lay_out(body, request.spans)
+    counts, lengths, text = lay_out(table_of(write_request(sets, [[(1, 1.0)]] * 20)), rows)
 
     assert counts.tolist() == expected.label_counts.tolist()
     assert lengths.tolist() == expected.lengths.tolist()

@@ -4,17 +4,15 @@ import subprocess
 import sys
 
 SCRIPT = """
+import importlib
+import pkgutil
 import numba.core.dispatcher as d
+import pipeline
 from pipeline.warm import compile_all
 compile_all()
 compile_all()
-from pipeline import arena, coarsen, hashing, known_series, label_cache, ordering, refold
-from pipeline import remote_write, routing, rows, series_labels, sketch, stretches, window_state
-from pipeline import wire
-from pipeline.anomaly import step
-for module in (arena, coarsen, hashing, known_series, label_cache, ordering, refold, remote_write,
-               routing, rows, series_labels, sketch, step, stretches,
-               window_state, wire):
+for found in pkgutil.walk_packages(pipeline.__path__, 'pipeline.'):
+    module = importlib.import_module(found.name)
     for name, kernel in vars(module).items():
         if isinstance(kernel, d.Dispatcher) and kernel.targetoptions.get('inline') != 'always':
             # One that only other kernels call is compiled into them.

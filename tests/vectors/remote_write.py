@@ -1,13 +1,14 @@
-"""Makes remote_write_v1.bin with the official protobuf runtime.
+"""Remote write bodies by the official protobuf runtime; makes remote_write_v1.bin.
 
 Run: python -m tests.vectors.remote_write
 
-The message definition is that of the remote write 1.0 specification, entered as a descriptor.
+The message definitions are those of Prometheus' types.proto, entered as descriptors.
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -26,40 +27,119 @@ SAMPLES = [
 ]
 
 
-def _message_class(name: str) -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="remote.proto", package="prometheus")
-    field = descriptor_pb2.FieldDescriptorProto
-    definition: dict[str, list[tuple[str, int, Any, str | None]]] = {
-        "WriteRequest": [("timeseries", 1, field.TYPE_MESSAGE, "TimeSeries")],
-        "TimeSeries": [
-            ("labels", 1, field.TYPE_MESSAGE, "Label"),
-            ("samples", 2, field.TYPE_MESSAGE, "Sample"),
-        ],
-        "Label": [("name", 1, field.TYPE_STRING, None), ("value", 2, field.TYPE_STRING, None)],
-        "Sample": [("value", 1, field.TYPE_DOUBLE, None), ("timestamp", 2, field.TYPE_INT64, None)],
-    }
+_Fields = dict[str, list[tuple[str, int, Any, str | None]]]
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_DOUBLE, _INT64, _UINT32 = _FIELD.TYPE_DOUBLE, _FIELD.TYPE_INT64, _FIELD.TYPE_UINT32
+_STRING, _MESSAGE, _INT32 = _FIELD.TYPE_STRING, _FIELD.TYPE_MESSAGE, _FIELD.TYPE_INT32
+
+# (name, number, type, message of a repeated field or "*" for a repeated plain one).
+_VERSION_1: _Fields = {
+    "WriteRequest": [
+        ("timeseries", 1, _MESSAGE, "TimeSeries"),
+        ("metadata", 3, _MESSAGE, "MetricMetadata"),
+    ],
+    "TimeSeries": [
+        ("labels", 1, _MESSAGE, "Label"),
+        ("samples", 2, _MESSAGE, "Sample"),
+        ("exemplars", 3, _MESSAGE, "Sample"),
+        ("histograms", 4, _MESSAGE, "Sample"),
+    ],
+    "Label": [("name", 1, _STRING, None), ("value", 2, _STRING, None)],
+    "Sample": [("value", 1, _DOUBLE, None), ("timestamp", 2, _INT64, None)],
+    "MetricMetadata": [
+        ("type", 1, _INT32, None),
+        ("metric_family_name", 2, _STRING, None),
+        ("help", 4, _STRING, None),
+        ("unit", 5, _STRING, None),
+    ],
+}
+_VERSION_2: _Fields = {
+    "Request": [("symbols", 4, _STRING, "*"), ("timeseries", 5, _MESSAGE, "TimeSeries")],
+    "TimeSeries": [
+        ("labels_refs", 1, _UINT32, "*"),
+        ("samples", 2, _MESSAGE, "Sample"),
+        ("histograms", 3, _MESSAGE, "Sample"),
+        ("exemplars", 4, _MESSAGE, "Sample"),
+        ("metadata", 5, _MESSAGE, "Metadata"),
+        ("created_timestamp", 6, _INT64, None),
+    ],
+    "Sample": [
+        ("value", 1, _DOUBLE, None),
+        ("timestamp", 2, _INT64, None),
+        ("start_timestamp", 3, _INT64, None),
+    ],
+    "Metadata": [
+        ("type", 1, _INT32, None),
+        ("help_ref", 3, _UINT32, None),
+        ("unit_ref", 4, _UINT32, None),
+    ],
+}
+# Of which there is one at most.
+_SINGULAR = {"Metadata"}
+
+
+def _message_class(package: str, name: str, definition: _Fields) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
     for message_name, fields in definition.items():
         message = file.message_type.add(name=message_name)
         for field_name, number, kind, target in fields:
             one = message.field.add(name=field_name, number=number, type=kind)
-            one.label = field.LABEL_REPEATED if target else field.LABEL_OPTIONAL
-            if target:
-                one.type_name = f".prometheus.{target}"
+            is_repeated = target is not None and target not in _SINGULAR
+            one.label = _FIELD.LABEL_REPEATED if is_repeated else _FIELD.LABEL_OPTIONAL
+            if kind == _MESSAGE:
+                one.type_name = f".{package}.{target}"
     file.syntax = "proto3"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"prometheus.{name}"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+
+
+WriteRequest = _message_class("prometheus", "WriteRequest", _VERSION_1)
+WriteRequest2 = _message_class("io.prometheus.write.v2", "Request", _VERSION_2)
 
 
 def write_request(labels: list[dict[str, str]], samples: list[list[tuple[int, float]]]) -> bytes:
     """Return the wire bytes of a WriteRequest with these series."""
-    request = _message_class("WriteRequest")()
+    request = WriteRequest()
     for of_series, points in zip(labels, samples, strict=True):
         series = request.timeseries.add()
         for name, value in sorted(of_series.items()):
             series.labels.add(name=name, value=value)
         for timestamp, number in points:
             series.samples.add(value=number, timestamp=timestamp)
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+class Series2(NamedTuple):
+    """A series of remote write 2.0: samples are (time, value, start), type and unit optional."""
+
+    labels: dict[str, str]
+    samples: list[tuple[int, float, int]]
+    type: int = 0
+    unit: str = ""
+
+
+def write_request_2(all_series: Sequence[Series2]) -> bytes:
+    """Return the wire bytes of a write.v2.Request with these series."""
+    request = WriteRequest2(symbols=[""])
+    symbols = {"": 0}
+
+    def reference(text: str) -> int:
+        if text not in symbols:
+            symbols[text] = len(symbols)
+            request.symbols.append(text)
+        return symbols[text]
+
+    for one in all_series:
+        series = request.timeseries.add()
+        for label in sorted(one.labels.items()):
+            series.labels_refs.extend(map(reference, label))
+        for timestamp, number, start in one.samples:
+            series.samples.add(value=number, timestamp=timestamp, start_timestamp=start)
+        if one.type or one.unit:
+            series.metadata.type = one.type
+            series.metadata.unit_ref = reference(one.unit)
     encoded: bytes = request.SerializeToString()
     return encoded
 

@@ -127,12 +127,13 @@ class Edge:
         if len(intake.series_ids):
             await self._publisher.publish(intake)
             metrics.samples_accepted.labels(tenant, protocol).inc(len(intake.series_ids))
-        for reason, count in intake.rejected_by_reason().items():
+        for reason, count in intake.refusals.counts.items():
             metrics.samples_rejected.labels(tenant, reason).inc(count)
-        if intake.rejections:
-            self._context.log.debug(
-                "samples refused", tenant=tenant, first=intake.rejections[0].message
-            )
+        if intake.n_exemplars:
+            metrics.exemplars_skipped.labels(tenant, protocol).inc(intake.n_exemplars)
+        if intake.refusals.examples:
+            first = intake.refusals.examples[0].message
+            self._context.log.debug("samples refused", tenant=tenant, first=first)
 
 
 def _encoding_of(request: Request, chosen: BodyFormat) -> Encoding:

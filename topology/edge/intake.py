@@ -1,16 +1,16 @@
 """What one request gives, and what the edge knows of series for all protocols."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.admission import Limits, Rejection
+from pipeline.admission import Limits
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
-from schemas.series import Announcement, SeriesBlock, series_block
+from pipeline.refusals import Refusals
+from schemas.series import SeriesBlock
 from topology.budget import EdgeBudget
 from topology.keys import Tenant
 from topology.settings import Settings
@@ -18,24 +18,29 @@ from topology.settings import Settings
 _DAY_MS = 86_400_000
 
 
+def _none() -> NDArray[np.int64]:
+    return np.empty(0, dtype=np.int64)
+
+
 @dataclass(slots=True)
 class Intake:
     """What one request gives.
 
     series_ids: uint64 (n,). times_ms: int64 (n,). values: float64 (n,), of the good samples.
-    new_series: what is to be announced before the samples are acknowledged.
+    starts_ms: int64 (n,), since when each value counts from zero, 0 where not said; (0,) for none.
+    new_series: what is to be announced before the samples are acknowledged. new_keys: for
+    KnownSeries, uint64 (k,) each, once it is.
     """
 
     tenant: Tenant
     series_ids: NDArray[np.uint64]
     times_ms: NDArray[np.int64]
     values: NDArray[np.float64]
+    starts_ms: NDArray[np.int64] = field(default_factory=_none)
     new_series: list[SeriesBlock] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
-
-    def rejected_by_reason(self) -> Counter[str]:
-        """Count the refused samples by reason."""
-        return Counter(str(rejection.reason) for rejection in self.rejections)
+    new_keys: list[NDArray[np.uint64]] = field(default_factory=list)
+    refusals: Refusals = field(default_factory=Refusals)
+    n_exemplars: int = 0
 
 
 class Registry:
@@ -67,18 +72,10 @@ class Registry:
             tenant.retention_days * _DAY_MS,
         )
 
-    def announce(
-        self, tenant: Tenant, now_ms: int, announcements: Sequence[Announcement]
-    ) -> list[SeriesBlock]:
-        """Lay announcements out as blocks: one, or none where there is nothing to say."""
-        if not announcements:
-            return []
-        return [series_block(tenant.name, now_ms, tenant.retention_days, announcements)]
 
-
-def summarize(rejections: Sequence[Rejection], n_samples: int) -> str:
+def summarize(refusals: Refusals, n_taken: int) -> str:
     """Say in a few lines how many samples were refused and why, with the first as examples."""
-    counts = Counter(str(rejection.reason) for rejection in rejections)
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
-    examples = "\n".join(f"sample {one.index}: {one.message}" for one in rejections[:5])
-    return f"{len(rejections)} of {n_samples} samples refused ({reasons})\n{examples}\n"
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in refusals.counts.most_common())
+    examples = "\n".join(f"sample {one.index}: {one.message}" for one in refusals.in_order()[:5])
+    n_samples = n_taken + len(refusals)
+    return f"{len(refusals)} of {n_samples} samples refused ({reasons})\n{examples}\n"

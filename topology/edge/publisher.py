@@ -181,8 +181,8 @@ class Publisher:
             )
         )
         for intake in intakes:
-            for announced in intake.new_series:
-                self._known.add(announced.series_ids, received_ms)
+            for keys in intake.new_keys:
+                self._known.add(keys, received_ms)
 
     async def _send(self, topic: str, record: bytes, partition: int) -> None:
         ticket = object()

@@ -268,10 +268,11 @@ async def test_bodies_are_limited_before_and_after_decompression(own_settings: S
         ("/api/v1/ingest", gzip.compress(b"{}") + b"x", {"Content-Encoding": "gzip"}, 400),
         ("/api/v1/write", b"", {"Content-Encoding": "zstd"}, 400),
         ("/api/v1/write", b"", {"Content-Encoding": "gzip"}, 415),
+        ("/api/v1/write", b"", {"Content-Type": "application/json"}, 415),
         (
             "/api/v1/write",
             b"",
-            {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"},
+            {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"},
             415,
         ),
     ],

@@ -4,9 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
-from pipeline.admission import Rejection, refuse_times
+from pipeline.admission import Rejection
 from pipeline.json_ingest import decode_points
 from pipeline.json_series import JsonSeries, announcement_of_point
+from pipeline.refusals import Refusals, refuse_times
+from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Intake, Registry
@@ -30,40 +32,46 @@ class JsonPoints:
     def read(self, body: NDArray[np.uint8], tenant: Tenant, now_ms: int) -> Intake:
         """Read a body. Raises MalformedBody."""
         known, limits = self._registry.known, self._registry.limits(tenant)
+        refusals = Refusals(_ERRORS_SHOWN)
         batch = decode_points(body.data, now_ms)
         seed = self._registry.seed(tenant)
-        ids, rejections = self._series.resolve(seed, batch.points, batch.indexes, limits)
-        in_time, refused = refuse_times(batch.times_ms, now_ms, limits)
-        good = in_time & (ids != 0)
-        rejections = batch.rejections + rejections
-        rejections += [
-            Rejection(int(batch.indexes[one.index]), one.reason, one.message)
-            for one in refused
-            if ids[one.index]
-        ]
-        rejections.sort(key=lambda rejection: rejection.index)
-        unknown = np.flatnonzero(good)[known.unknown(ids[good], now_ms)]
+        ids, refused = self._series.resolve(seed, batch.points, batch.indexes, limits)
+        for one in batch.rejections + refused:
+            refusals.add(one.index, one.reason, one.message)
+        sound = np.flatnonzero(ids)
+        out_of_time = Refusals(_ERRORS_SHOWN)
+        good = sound[refuse_times(batch.times_ms[sound], now_ms, limits, out_of_time)]
+        refusals.counts += out_of_time.counts
+        for one in out_of_time.examples:
+            index = int(batch.indexes[sound[one.index]])
+            refusals.examples.append(Rejection(index, one.reason, one.message))
+        unknown = good[known.unknown(ids[good], now_ms)]
         # One announcement a series: the last of its points that came.
         newest = {int(ids[at]): batch.points[at] for at in unknown.tolist()}
-        announcements = [announcement_of_point(*item) for item in newest.items()]
-        new_series = self._registry.announce(tenant, now_ms, announcements)
-        columns = (ids[good], batch.times_ms[good], batch.values[good])
-        return Intake(tenant, *columns, new_series, rejections)
+        intake = Intake(
+            tenant, ids[good], batch.times_ms[good], batch.values[good], refusals=refusals
+        )
+        if newest:
+            announcements = [announcement_of_point(*item) for item in newest.items()]
+            block = series_block(tenant.name, now_ms, tenant.retention_days, announcements)
+            intake.new_series.append(block)
+            intake.new_keys.append(block.series_ids)
+        return intake
 
     def answer(self, intake: Intake) -> Response:
         """Count what was accepted and name what was refused; 400 where nothing was accepted."""
-        rejections = intake.rejections
+        refusals = intake.refusals
         answer: dict[str, object] = {
             "accepted": len(intake.series_ids),
-            "rejected": len(rejections),
+            "rejected": len(refusals),
             "errors": [
                 {"index": one.index, "reason": one.reason, "message": one.message}
-                for one in rejections[:_ERRORS_SHOWN]
+                for one in refusals.in_order()
             ],
         }
-        if len(rejections) > _ERRORS_SHOWN:
-            answer["errors_omitted"] = len(rejections) - _ERRORS_SHOWN
-        all_refused = bool(rejections) and not len(intake.series_ids)
+        if len(refusals) > len(refusals.examples):
+            answer["errors_omitted"] = len(refusals) - len(refusals.examples)
+        all_refused = bool(len(refusals)) and not len(intake.series_ids)
         return JSONResponse(answer, status_code=400 if all_refused else 200)
 
 

@@ -1,0 +1,104 @@
+"""What of a body is refused: how many by reason, and the first of them in words."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.admission import Limits, Reason, Rejection
+
+_Words = Callable[[int, int, Limits], str]
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Counts by reason of all that is refused, and the first max_examples of them in words.
+
+    A body may hold millions of bad samples, and nobody reads that many sentences.
+    """
+
+    max_examples: int = 10
+    counts: Counter[Reason] = field(default_factory=Counter)
+    examples: list[Rejection] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.counts.total()
+
+    def add(self, index: int, reason: Reason, message: str) -> None:
+        """Note one sample by its index in the body."""
+        self.counts[reason] += 1
+        if len(self.examples) < self.max_examples:
+            self.examples.append(Rejection(index, reason, message))
+
+    def add_many(
+        self, indexes: NDArray[np.int64], reason: Reason, message_of: Callable[[int], str]
+    ) -> None:
+        """Note samples by their indexes, shape (n,); message_of words the k-th, if it is kept."""
+        self.counts[reason] += len(indexes)
+        n_kept = min(len(indexes), self.max_examples - len(self.examples))
+        self.examples += [
+            Rejection(index, reason, message_of(k))
+            for k, index in enumerate(indexes[:n_kept].tolist())
+        ]
+
+    def add_alike(self, count: int, first_index: int, reason: Reason, message: str) -> None:
+        """Note so many samples that one sentence is about; their indexes begin with the first."""
+        if count:
+            n_kept = min(count, self.max_examples)
+            self.add_many(first_index + np.arange(n_kept), reason, lambda _: message)
+            self.counts[reason] += count - n_kept
+
+    def in_order(self) -> list[Rejection]:
+        """Return the examples by index."""
+        return sorted(self.examples, key=lambda one: one.index)
+
+
+def no_name(_: int) -> str:
+    """Name no sample: its index says enough."""
+    return ""
+
+
+def refuse_times(
+    times_ms: NDArray[np.int64],
+    now_ms: int,
+    limits: Limits,
+    refusals: Refusals,
+    name_of: Callable[[int], str] = no_name,
+) -> NDArray[np.bool_]:
+    """Return which samples, shape (n,), are within bounds in time; the others are refused.
+
+    name_of: what a message about the sample of an index begins with.
+    """
+    future = times_ms > now_ms + limits.max_future_ms
+    old = times_ms < now_ms - limits.retention_ms
+    bad = future | old
+    if bad.any():
+        for is_so, reason, words in (
+            (future, Reason.FUTURE, _too_new),
+            (old, Reason.TOO_OLD, _too_old),
+        ):
+            places = np.flatnonzero(is_so)
+
+            def message_of(
+                k: int, words: _Words = words, places: NDArray[np.int64] = places
+            ) -> str:
+                return name_of(int(places[k])) + words(int(times_ms[places[k]]), now_ms, limits)
+
+            refusals.add_many(places, reason, message_of)
+    return ~bad
+
+
+def _too_new(time_ms: int, now_ms: int, limits: Limits) -> str:
+    return (
+        f"timestamp {time_ms} is {(time_ms - now_ms) / 1000:.0f} s ahead of now ({now_ms} ms), "
+        f"at most {limits.max_future_ms // 1000} s; timestamps are in milliseconds"
+    )
+
+
+def _too_old(time_ms: int, _: int, limits: Limits) -> str:
+    return (
+        f"timestamp {time_ms} is older than the retention of "
+        f"{limits.retention_ms // 86_400_000} days; timestamps are in milliseconds"
+    )

@@ -1,0 +1,157 @@
+"""From what a decoder gives to what is published: series are met, bad samples refused."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.admission import Limits, Reason, find_fault
+from pipeline.decoded import Decoded, LabelTable
+from pipeline.refusals import Refusals, refuse_times
+from pipeline.series_labels import are_plain, lay_out
+from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
+from topology.edge.intake import Intake, Registry
+from topology.keys import Tenant
+
+# New series whose labels are looked at together: bounds the memory that their places take.
+_SERIES_AT_ONCE = 10_000
+_NO_HISTOGRAMS = "native histograms are not taken; send classic buckets"
+
+
+@dataclass(slots=True)
+class _Met:
+    """New series of a body: announcements of the sound ones, and the reasons against the others.
+
+    messages: of the first series with each fault, by index.
+    """
+
+    blocks: list[SeriesBlock] = field(default_factory=list)
+    keys: list[NDArray[np.uint64]] = field(default_factory=list)
+    reasons: dict[int, Reason] = field(default_factory=dict)
+    messages: dict[int, str] = field(default_factory=dict)
+    worded: Counter[Reason] = field(default_factory=Counter)
+
+
+def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> Intake:
+    """Return the good samples of a body, announcements of its new series, and what is refused."""
+    refusals = Refusals()
+    limits = registry.limits(tenant)
+    met = _meet(registry, decoded, tenant, now_ms)
+    name_of = _Names(decoded)
+    good = refuse_times(decoded.times_ms, now_ms, limits, refusals, name_of=name_of)
+    if met.reasons:
+        _refuse_faulty(decoded, met, good, refusals)
+    refusals.add_alike(decoded.n_histograms, len(good), Reason.NATIVE_HISTOGRAM, _NO_HISTOGRAMS)
+    ids, starts_ms = decoded.series_ids[decoded.sample_series], decoded.starts_ms
+    columns = (ids, decoded.times_ms, decoded.values)
+    if len(refusals):
+        columns = (ids[good], decoded.times_ms[good], decoded.values[good])
+        starts_ms = starts_ms[good] if len(starts_ms) else starts_ms
+    n_exemplars = decoded.n_exemplars
+    return Intake(tenant, *columns, starts_ms, met.blocks, met.keys, refusals, n_exemplars)
+
+
+class _Names:
+    """Names the series of a sample in a message, so that its sender can be found."""
+
+    def __init__(self, decoded: Decoded) -> None:
+        self._decoded = decoded
+
+    def __call__(self, sample: int) -> str:
+        series = self._decoded.sample_series[sample : sample + 1].astype(np.int64)
+        try:
+            labels = dict(self._decoded.labels_of(series).labels(0))
+        except ValueError:
+            return ""
+        return f"{labels.pop(METRIC_LABEL, '')}{labels}: "
+
+
+def _refuse_faulty(
+    decoded: Decoded, met: _Met, good: NDArray[np.bool_], refusals: Refusals
+) -> None:
+    """Refuse the samples, in time, of faulty series."""
+    codes = {reason: code for code, reason in enumerate(Reason, 1)}
+    code_of_series = np.zeros(len(decoded.series_ids), dtype=np.uint8)
+    code_of_series[list(met.reasons)] = [codes[reason] for reason in met.reasons.values()]
+    code_of_sample = code_of_series[decoded.sample_series] * good
+    for reason in dict.fromkeys(met.reasons.values()):
+        indexes = np.flatnonzero(code_of_sample == codes[reason])
+        of_series = decoded.sample_series[indexes]
+        words = [met.messages.get(at, "") for at in of_series[: refusals.max_examples].tolist()]
+        refusals.add_many(indexes, reason, words.__getitem__)
+    good &= code_of_sample == 0
+
+
+def _meet(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> _Met:
+    met = _Met()
+    keys = decoded.series_ids if decoded.metadata is None else decoded.metadata.keys
+    # A series without a sample is nothing to announce, however many a body claims.
+    n_samples = np.bincount(decoded.sample_series, minlength=len(keys))
+    with_samples = np.flatnonzero(n_samples)
+    unknown = with_samples[registry.known.unknown(keys[with_samples], now_ms)]
+    limits = registry.limits(tenant)
+    for chosen in _chunks(unknown):
+        table = decoded.labels_of(chosen)
+        plain = are_plain(table, limits)
+        head = (tenant.name, now_ms, tenant.retention_days)
+        if plain.any():
+            rows = np.flatnonzero(plain)
+            sound = chosen[rows]
+            types, units = _metadata_of(decoded, sound)
+            counts, lengths, text = lay_out(table, rows)
+            ids = decoded.series_ids[sound]
+            met.blocks.append(SeriesBlock(*head, ids, counts, lengths, text, types, units))
+            met.keys.append(keys[sound])
+        series, announced = [], []
+        for row in np.flatnonzero(~plain).tolist():
+            labels = _sound_labels(table, row, limits, int(chosen[row]), met)
+            if labels is not None:
+                series.append(int(chosen[row]))
+                announced.append(_announcement(decoded, series[-1], labels))
+        if announced:
+            met.blocks.append(series_block(*head, announced))
+            met.keys.append(keys[series])
+    return met
+
+
+def _chunks(unknown: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for at in range(0, len(unknown), _SERIES_AT_ONCE):
+        yield unknown[at : at + _SERIES_AT_ONCE]
+
+
+def _sound_labels(
+    table: LabelTable, row: int, limits: Limits, series: int, met: _Met
+) -> dict[str, str] | None:
+    """Return the labels of a series, or None where they have a fault, which is noted."""
+    try:
+        labels = table.labels(row)
+        fault = find_fault(labels, limits)
+    except UnicodeDecodeError:
+        fault = Reason.BAD_LABELS, "a label's name or value is not UTF-8"
+    except ValueError as error:
+        fault = Reason.BAD_LABELS, str(error)
+    if fault is None:
+        return dict(labels)
+    reason, message = fault
+    met.reasons[series] = reason
+    met.worded[reason] += 1
+    if met.worded[reason] <= Refusals().max_examples:
+        met.messages[series] = message
+    return None
+
+
+def _announcement(decoded: Decoded, series: int, labels: dict[str, str]) -> Announcement:
+    types, units = _metadata_of(decoded, np.array([series]))
+    return Announcement(
+        int(decoded.series_ids[series]), labels, MetricType(int(types[0])), units[0]
+    )
+
+
+def _metadata_of(
+    decoded: Decoded, series: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], list[str]]:
+    if decoded.metadata is None:
+        return np.zeros(len(series), dtype=np.uint8), [""] * len(series)
+    return decoded.metadata.types[series], list(map(decoded.metadata.unit_of, series.tolist()))
