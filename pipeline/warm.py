@@ -1,5 +1,7 @@
 """Compiles every kernel into its cache, so that no start and no test pays for it."""
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.admission import Limits
@@ -13,12 +15,14 @@ from pipeline.refold import refold
 from pipeline.remote_write import decode_write_request
 from pipeline.remote_write_2 import decode_request
 from pipeline.routing import split_by_partition
+from pipeline.scoring.partition import PartitionScores, ScoresConfig
 from pipeline.series_labels import are_plain, lay_out, take
 from pipeline.sketch import quantiles
 from pipeline.stretches import covered, merge, stretches_of
 from pipeline.windows import PartitionWindows, WindowConfig
+from schemas.rollups import RollupBlock
 from schemas.samples import SampleBlock, decode_samples, encode_samples
-from schemas.series import SeriesBlock
+from schemas.series import METRIC_LABEL, Announcement, SeriesBlock, series_block
 
 # WriteRequest of one series {__name__="a"} with one sample, 1.0 at 1 ms.
 _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b09000000000000f03f1001")
@@ -61,9 +65,22 @@ def compile_all() -> None:
         windows.feed(decode_samples(encode_samples([samples])))
     PartitionWindows(WindowConfig(), windows.snapshot())
     _compile_rollups()
+    _compile_scores()
+
+
+def _compile_scores() -> None:
+    """Judge one window as a file gives it, and one as a record does."""
     scorer = Scorer()
     scorer.grow(1)
     scorer.update(np.zeros(1, np.int64), np.zeros(1), np.zeros(1))
+    announced = series_block("warm", 0, 1, [Announcement(1, {METRIC_LABEL: "a"})])
+    one = np.ones(1, np.uint32)
+    columns: list[Any] = [np.zeros(1, np.int64), one.astype(np.uint64), one]
+    columns += [np.zeros(1)] * 6 + [np.zeros(1, np.uint32), one[:0]]
+    block = RollupBlock("warm", 0, 1, 60, *columns)
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced)
+    scores.feed([block])
 
 
 def _compile_rollups() -> None:

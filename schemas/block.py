@@ -37,6 +37,7 @@ class Kind(IntEnum):
     RECOMPUTE = 4
     CHECKPOINT = 5
     CLOSE = 6
+    SCORES = 7
 
 
 # Raised when the columns of a kind change; readers keep reading the older ones.
@@ -47,6 +48,7 @@ VERSIONS = {
     Kind.RECOMPUTE: 2,
     Kind.CHECKPOINT: 1,
     Kind.CLOSE: 1,
+    Kind.SCORES: 1,
 }
 
 

@@ -66,6 +66,25 @@ class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
     windows: PartitionState
 
 
+class WidthState(msgspec.Struct, array_like=True, frozen=True):
+    """State of a partition's scores of one width: see pipeline.scoring.width."""
+
+    width_s: int
+    no_room_until_ms: int
+    forgotten_ms: int
+    series: bytes
+    shards: list[bytes]
+
+
+class ScoresState(msgspec.Struct, array_like=True, frozen=True):
+    """State of a partition's scores; layout: of the series' records."""
+
+    layout: int
+    newest_ms: int
+    rules_digest: bytes
+    widths: list[WidthState]
+
+
 class Chunk(msgspec.Struct, array_like=True, frozen=True):
     """One record's worth of a checkpoint. sequence counts a partition's checkpoints.
 

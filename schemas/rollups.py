@@ -19,6 +19,7 @@ from schemas.block import (
     write_block,
 )
 from schemas.errors import InvalidRecord
+from schemas.times import check_times
 
 FLOAT_COLUMNS = ("sums", "mins", "maxs", "firsts", "lasts", "increases")
 
@@ -108,6 +109,13 @@ class CloseBlock:
 
 
 Block = RollupBlock | RecomputeBlock | CloseBlock
+
+
+def check_rollups(block: RollupBlock) -> None:
+    """Raise InvalidRecord for windows that the store cannot hold: all stages refuse them."""
+    check_times(block.window_starts_ms)
+    if (block.window_starts_ms % 1000).any():
+        raise InvalidRecord("a window starts within a second")
 
 
 def encode_rollups(blocks: Sequence[Block]) -> bytes:

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from schemas.rollups import CloseBlock, RecomputeBlock, RollupBlock, decode_rollups
+from pipeline.label_columns import check_series
+from schemas.rollups import (
+    CloseBlock,
+    RecomputeBlock,
+    RollupBlock,
+    check_rollups,
+    decode_rollups,
+)
 from schemas.samples import SampleBlock, check_storable, decode_samples
 from schemas.series import SeriesBlock, decode_series
 from schemas.topics import Topic
 from topology.dead_letters import Place
-from topology.store.checks import check_close, check_mark, check_rollups, check_series
+from topology.store.checks import check_close, check_mark
 from topology.store.tasks import Task
 
 # At least this many rows an insert; FEWER_ROWS when they have waited for SOON_S, and less only

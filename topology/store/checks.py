@@ -3,20 +3,11 @@
 import numpy as np
 
 from schemas.errors import InvalidRecord
-from schemas.rollups import CloseBlock, RecomputeBlock, RollupBlock
-from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
-from schemas.times import LAST_MS, check_times
+from schemas.rollups import CloseBlock, RecomputeBlock
+from schemas.times import check_times
 from topology.store.coarse import FINER_S
-from topology.store.columns import labels_of
 
 _DAY_MS = 86_400_000
-
-
-def check_rollups(block: RollupBlock) -> None:
-    """Raise InvalidRecord for windows that the store cannot hold."""
-    check_times(block.window_starts_ms)
-    if (block.window_starts_ms % 1000).any():
-        raise InvalidRecord("a window starts within a second")
 
 
 def check_mark(mark: RecomputeBlock, partition: int) -> None:
@@ -45,15 +36,3 @@ def check_close(close: CloseBlock) -> None:
         raise InvalidRecord(f"a close of {close.from_ms} to {close.until_ms} ms")
     if close.first_series_id > close.last_series_id:
         raise InvalidRecord(f"a close of series {close.first_series_id} to {close.last_series_id}")
-
-
-def check_series(block: SeriesBlock) -> None:
-    """Raise InvalidRecord unless each series has one name and a known type."""
-    if not 0 <= block.receive_ms <= LAST_MS:
-        raise InvalidRecord(f"receive time {block.receive_ms} ms is outside 1970..2106")
-    if len(block) and block.types.max() > max(MetricType):
-        raise InvalidRecord(f"metric type {block.types.max()}: the last known is {max(MetricType)}")
-    _, _, is_metric = labels_of(block)
-    owners = np.repeat(np.arange(len(block)), block.label_counts)[is_metric]
-    if not np.array_equal(owners, np.arange(len(block))):
-        raise InvalidRecord(f"a series has no {METRIC_LABEL}, or several")

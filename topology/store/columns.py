@@ -6,13 +6,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.label_columns import labels_of
 from pipeline.ordering import order_by_series
 from schemas.rollups import RollupBlock
 from schemas.samples import SampleBlock
-from schemas.series import METRIC_LABEL, SeriesBlock
+from schemas.series import SeriesBlock
 
 _DAY_MS = 86_400_000
 _MS = pa.timestamp("ms", tz="UTC")
@@ -149,22 +149,6 @@ def _tenants(blocks: Sequence[_Block]) -> pa.DictionaryArray:
     codes: dict[str, int] = {}
     of_block = [codes.setdefault(block.tenant, len(codes)) for block in blocks]
     return pa.DictionaryArray.from_arrays(_repeat(blocks, of_block, np.int32), list(codes))
-
-
-def labels_of(block: SeriesBlock) -> tuple[pa.StringArray, pa.StringArray, NDArray[np.bool_]]:
-    """Return names and values of all labels of the block, and which of them are the metric's."""
-    bounds = np.zeros(len(block.lengths) + 1, dtype=np.int32)
-    np.cumsum(block.lengths, out=bounds[1:])
-    words = pa.StringArray.from_buffers(
-        len(block.lengths), pa.py_buffer(bounds), pa.py_buffer(block.text)
-    )
-    names, values = words.take(_every_second(words, 0)), words.take(_every_second(words, 1))
-    is_metric = pc.equal(names, METRIC_LABEL).to_numpy(zero_copy_only=False)
-    return names, values, is_metric
-
-
-def _every_second(words: pa.StringArray, first: int) -> pa.Array:
-    return pa.array(np.arange(first, len(words), 2))
 
 
 def _metrics_and_labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.MapArray]:

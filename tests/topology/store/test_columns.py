@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from pipeline.label_columns import check_series
 from schemas.errors import InvalidRecord
 from schemas.samples import check_storable
 from schemas.series import Announcement, series_block
 from tests.topology.store.rows import NOON_MS, sample_block
-from topology.store.checks import check_series
 from topology.store.columns import MAX_PARTS, samples_table, series_table, split_by_parts
 
 DAY_MS = 86_400_000

@@ -1,0 +1,133 @@
+"""Scores of one partition: which series it has, their models, and what closed windows give.
+
+A function of what it is fed: announcements of series and blocks of rollups, each in the order of
+its topic. A window is judged where its series was announced no later than the record came that
+closed the window; so it does not matter how much earlier than it was needed one was read.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.anomaly.scorer import UnknownVersion
+from pipeline.scoring.models import Room
+from pipeline.scoring.rules import WIDTHS_S, SeriesRules
+from pipeline.scoring.series_table import BYTES_PER_SERIES
+from pipeline.scoring.width import WidthScores
+from schemas.checkpoints import ScoresState
+from schemas.rollups import RollupBlock
+from schemas.scores import ScoreBlock
+from schemas.series import SeriesBlock
+
+HOUR_MS = 3_600_000
+# Of what it may hold, one part in so many is for the records of series, in all widths.
+_TABLE_SHARE = 8
+# Of the records of series in a snapshot; another one is not taken.
+_LAYOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresConfig:
+    """What a partition's engine is told.
+
+    stored_from: a window with a lower score is not given out. forget_ms: series silent
+    for longer are forgotten. max_bytes: what it may hold; another third while a snapshot is taken.
+    """
+
+    rules: SeriesRules = field(default_factory=SeriesRules)
+    stored_from: float = 0.0
+    forget_ms: int = 72 * HOUR_MS
+    max_bytes: int = 1 << 40
+
+
+class PartitionScores:
+    """The score engine of one partition."""
+
+    def __init__(self, config: ScoresConfig) -> None:
+        self._config = config
+        self._newest_ms = 0
+        table_bytes = config.max_bytes // _TABLE_SHARE
+        room = Room.of(config.max_bytes - table_bytes)
+        max_series = max(table_bytes // BYTES_PER_SERIES // len(WIDTHS_S), 1)
+        self._widths = {
+            width_s: WidthScores(width_s, config.rules, room, max_series, config.forget_ms)
+            for width_s in WIDTHS_S
+        }
+
+    def n_bytes(self) -> int:
+        """Return the memory of series and models."""
+        return sum(one.n_bytes() for one in self._widths.values())
+
+    def announce(self, block: SeriesBlock) -> None:
+        """Take announced series that check_series has passed."""
+        values, rules = self._config.rules.choose(block)
+        for width in self._widths.values():
+            if self._config.rules.is_scored(block.tenant, width.width_s):
+                width.announce(block, values, rules)
+
+    def n_unknown(self, blocks: Sequence[RollupBlock]) -> int:
+        """Return of how many windows the series is not known, though there is room for it."""
+        return sum(
+            width.n_unknown(block.series_ids)
+            for block, width in self._scored(blocks)
+            if not width.is_full
+        )
+
+    def feed(self, blocks: Sequence[RollupBlock]) -> list[ScoreBlock]:
+        """Judge the windows of blocks; return those whose score is to be stored."""
+        found = []
+        for block, width in self._scored(blocks):
+            found.append(self._telling(width.feed(block)))
+            self._newest_ms = max(self._newest_ms, block.receive_ms)
+            for one in self._widths.values():
+                one.forget(self._newest_ms)
+        return [block for block in found if len(block)]
+
+    def take_counts(self) -> Counter[str]:
+        """Return what became of windows and series since the last call."""
+        counts: Counter[str] = Counter()
+        for width in self._widths.values():
+            counts.update(width.counts)
+            width.counts.clear()
+        return counts
+
+    def n_series(self) -> Counter[str]:
+        """Return how many series are learning, learned, left_out and without room (no_room)."""
+        found: Counter[str] = Counter()
+        for width in self._widths.values():
+            found.update(width.n_series())
+        return found
+
+    def snapshot(self) -> ScoresState:
+        """Return all that `restore` needs."""
+        widths = [width.snapshot() for width in self._widths.values()]
+        return ScoresState(_LAYOUT, self._newest_ms, self._config.rules.digest, widths)
+
+    def restore(self, state: ScoresState) -> str | None:
+        """Take a snapshot; return what of it could not be taken and is learned anew, if anything.
+
+        Where the rules have changed, each series waits for its next announcement.
+        """
+        if state.layout != _LAYOUT:
+            return f"series of layout {state.layout}, this build knows {_LAYOUT}"
+        self._newest_ms = state.newest_ms
+        same_rules = state.rules_digest == self._config.rules.digest
+        lost = None
+        for width in state.widths:
+            try:
+                self._widths[width.width_s].restore(width, same_rules=same_rules)
+            except UnknownVersion as error:
+                lost = str(error)
+        return lost
+
+    def _scored(self, blocks: Sequence[RollupBlock]) -> Iterator[tuple[RollupBlock, WidthScores]]:
+        for block in blocks:
+            if self._config.rules.is_scored(block.tenant, block.width_s):
+                yield block, self._widths[block.width_s]
+
+    def _telling(self, block: ScoreBlock) -> ScoreBlock:
+        keep = np.isfinite(block.values)
+        keep &= block.scores >= self._config.stored_from
+        return block.where(keep)

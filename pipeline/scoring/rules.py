@@ -1,0 +1,166 @@
+"""Rules of an operator's file: which series are scored, what of them, and what counts."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.anomaly.rules import Direction, Rule
+from pipeline.label_columns import labels_of, owners_of
+from pipeline.scoring.values import Value, usual_value
+from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
+
+_HOUR_S = 3600.0
+WIDTHS_S = (10, 60)
+DEFAULT_WIDTHS_S = (60,)
+
+
+class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry `[[rule]]`: which series it is for, and what holds for them.
+
+    metric and labels are regular expressions (RE2) over the whole text; a label that is not there
+    is empty. least_*, direction and sensitivity are those of pipeline.anomaly.rules.
+    """
+
+    tenant: str | None = None
+    metric: str | None = None
+    labels: dict[str, str] = {}
+    exclude: bool = False
+    value: Literal["mean", "rate", "min", "max", "last", "count", "sum"] | None = None
+    direction: Literal["above", "below", "both"] = "both"
+    least_absolute: float = 0.0
+    least_relative: float = 0.0
+    least_windows: int = 0
+    least_hours: float = 0.0
+    sensitivity: float = 1.0
+
+    def rule(self) -> Rule:
+        """Return what the models are told. Raises ValueError."""
+        return Rule(
+            Direction[self.direction.upper()],
+            self.least_absolute,
+            self.least_relative,
+            self.least_windows,
+            self.least_hours * _HOUR_S,
+            self.sensitivity,
+        )
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    rule: list[RuleSpec] = []
+    widths: dict[str, list[int]] = {}
+
+
+class SeriesRules:
+    """Chooses for announced series; of several rules that match, the first one decides.
+
+    table: what the models are told, by index; 0 is of series that no rule matches. digest: tells
+    two sets of rules apart.
+    """
+
+    def __init__(
+        self, specs: Sequence[RuleSpec] = (), widths_s: dict[str, list[int]] | None = None
+    ) -> None:
+        """Take rules as they stand in the file. Raises ValueError."""
+        self._specs = list(specs)
+        self._widths_s = dict(widths_s or {})
+        for at, spec in enumerate(self._specs):
+            _check_patterns(at, spec)
+        self.table = [Rule(), *(_rule(at, spec) for at, spec in enumerate(self._specs))]
+        for tenant, widths in self._widths_s.items():
+            if not widths or not set(widths) <= set(WIDTHS_S):
+                raise ValueError(f"widths.{tenant}={widths}: some of {list(WIDTHS_S)} are needed")
+        canonical = msgspec.json.encode((self._specs, sorted(self._widths_s.items())))
+        self.digest = hashlib.blake2b(canonical, digest_size=16).digest()
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> Self:
+        """Return the rules of a TOML document. Raises ValueError with what is wrong."""
+        try:
+            file = msgspec.convert(document, _File)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
+        return cls(file.rule, file.widths)
+
+    def is_scored(self, tenant: str, width_s: int) -> bool:
+        """Whether windows of this width are scored."""
+        widths = self._widths_s.get(tenant, self._widths_s.get("default", DEFAULT_WIDTHS_S))
+        return width_s in widths
+
+    def choose(self, block: SeriesBlock) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return of each series in the block which Value is judged, and its rule in the table."""
+        names, texts, is_metric = labels_of(block)
+        metrics = texts.filter(pa.array(is_metric))
+        values = _usual_values(metrics, block.types)
+        rules = np.zeros(len(block), dtype=np.int32)
+        owners = owners_of(block)
+        for at, spec in enumerate(self._specs, start=1):
+            if spec.tenant not in {None, block.tenant}:
+                continue
+            matched = rules == 0
+            if spec.metric is not None:
+                matched &= _matches(metrics, spec.metric)
+            for name, pattern in spec.labels.items():
+                matched &= _has_label(names, texts, owners, name, pattern, len(block))
+            rules[matched] = at
+            if spec.exclude:
+                values[matched] = Value.NONE
+            elif spec.value is not None:
+                values[matched] = Value[spec.value.upper()]
+        return values, rules
+
+
+def _usual_values(metrics: pa.StringArray, types: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what is judged without rules, worked out once for each metric and type."""
+    coded = metrics.dictionary_encode()
+    n_types = max(MetricType) + 1
+    keys = coded.indices.to_numpy().astype(np.int64) * n_types + types
+    distinct, at = np.unique(keys, return_inverse=True)
+    texts = coded.dictionary.to_pylist()
+    usual = [usual_value(texts[key // n_types], MetricType(key % n_types)) for key in distinct]
+    return np.array(usual, dtype=np.uint8)[at]
+
+
+def _matches(texts: pa.StringArray, pattern: str) -> NDArray[np.bool_]:
+    matched = pc.match_substring_regex(texts, f"^(?:{pattern})$")
+    found: NDArray[np.bool_] = matched.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _has_label(  # noqa: PLR0913, PLR0917 - the labels' columns, and what is asked of them
+    names: pa.StringArray,
+    texts: pa.StringArray,
+    owners: NDArray[np.int64],
+    name: str,
+    pattern: str,
+    n_series: int,
+) -> NDArray[np.bool_]:
+    is_named = pc.equal(names, name)
+    of = owners[is_named.to_numpy(zero_copy_only=False)]
+    found = np.full(n_series, bool(_matches(pa.array([""]), pattern)[0]))
+    found[of] = _matches(texts.filter(is_named), pattern)
+    return found
+
+
+def _rule(at: int, spec: RuleSpec) -> Rule:
+    try:
+        return spec.rule()
+    except ValueError as error:
+        raise ValueError(f"rule[{at}]: {error}") from None
+
+
+def _check_patterns(at: int, spec: RuleSpec) -> None:
+    if METRIC_LABEL in spec.labels:
+        raise ValueError(f"rule[{at}].labels.{METRIC_LABEL}: write it as metric")
+    for name, pattern in {"metric": spec.metric or "", **spec.labels}.items():
+        try:
+            _matches(pa.array([""]), pattern)
+        except pa.ArrowInvalid as error:
+            reason = re.sub(r"^.*?: ", "", str(error))
+            raise ValueError(f"rule[{at}] {name}={pattern!r}: {reason}") from None

@@ -1,0 +1,308 @@
+"""The score engine of a partition: which number of which window is judged, by a plain reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.anomaly import scorer as anomaly_scorer
+from pipeline.anomaly.rules import Direction, Rule
+from pipeline.anomaly.scorer import Scorer
+from pipeline.scoring.models import SHARD_SLOTS, bytes_per_model
+from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
+from pipeline.scoring.rules import SeriesRules
+from schemas.rollups import RollupBlock
+from schemas.scores import ScoreBlock
+from schemas.series import MetricType
+from tests.pipeline.scoring.windows import MINUTE_MS, T0_MS, announced, rollups
+
+# (series, window start in ms) -> (value, score, alarm, expected or None where it is NaN)
+Rows = dict[tuple[int, int], tuple[float, float, float, float | None]]
+
+
+def rows_of(blocks: list[ScoreBlock]) -> Rows:
+    found: Rows = {}
+    for block in blocks:
+        keys = zip(block.series_ids.tolist(), block.window_starts_ms.tolist(), strict=True)
+        columns = (block.values, block.scores, block.alarms, block.expected)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for key, (value, score, alarm, expected) in zip(keys, rows, strict=True):
+            assert key not in found
+            found[key] = (value, score, alarm, number(expected))
+    return found
+
+
+def number(expected: float) -> float | None:
+    return None if np.isnan(expected) else float(expected)
+
+
+def judged(values: NDArray[np.float64], first_minute: int = 0, rule: Rule | None = None) -> Rows:
+    """Return what one series' model says, by the plain engine."""
+    plain = Scorer([rule or Rule()])
+    plain.grow(1)
+    minutes = first_minute + np.arange(len(values))
+    starts_ms = T0_MS + minutes * MINUTE_MS
+    slots = np.zeros(len(values), dtype=np.int64)
+    got = plain.update(slots, starts_ms / 1000, values)
+    return {
+        (7, int(start_ms)): (
+            *(value, float(got.score[i]), float(got.alarm[i])),
+            number(got.expected[i]),
+        )
+        for i, (start_ms, value) in enumerate(zip(starts_ms, values.tolist(), strict=True))
+        if np.isfinite(value)
+    }
+
+
+def noise(n: int, seed: int = 3) -> NDArray[np.float64]:
+    values = 100 + np.random.default_rng(seed).standard_normal(n)
+    values[n - 20] = 200
+    return values
+
+
+def test_gauges_are_judged_by_their_means() -> None:
+    values = noise(300)
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "load"}))
+
+    found = [
+        one
+        for minute in range(len(values))
+        for one in scores.feed([rollups([7], [minute], [values[minute]])])
+    ]
+
+    assert rows_of(found) == judged(values)
+    assert max(alarm for _, _, alarm, _ in rows_of(found).values()) > 1
+    assert scores.take_counts()["scored"] == 150
+    assert dict(+scores.n_series()) == {"learned": 1}
+
+
+def test_counters_are_judged_by_their_increase_per_second() -> None:
+    rates = noise(300)
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "requests_total"}))
+
+    block = rollups([7] * 300, range(300), np.zeros(300), increases=(60 * rates).tolist())
+    found = rows_of(scores.feed([block]))
+
+    # Of the first window it is not known what came before its first sample.
+    expected = judged(rates[1:], first_minute=1)
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert row == pytest.approx(expected[key], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "counts", "increases", "rates"),
+    [
+        # A gap of three minutes: the increase is that of four.
+        ([0, 1, 5], [4, 4, 4], [60, 60, 240], [None, 1, 1]),
+        # After more than the lookback, nobody knows since when it has increased.
+        ([0, 1, 7], [4, 4, 4], [60, 60, 60], [None, 1, None]),
+        # The agent was stopped in the minute: one of four samples.
+        ([0, 1, 2], [4, 4, 1], [60, 60, 15], [None, 1, None]),
+        # A window that has been judged already, and one before it.
+        ([0, 1, 1, 0, 2], [4] * 5, [60, 60, 90, 90, 60], [None, 1, None, None, 1]),
+    ],
+)
+def test_a_counter_is_not_judged_where_its_increase_is_not_known(
+    minutes: list[int], counts: list[int], increases: list[float], rates: list[float | None]
+) -> None:
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "requests_total"}))
+
+    found: list[float | None] = []
+    for at, minute in enumerate(minutes):
+        columns = {"increases": increases[at : at + 1], "counts": counts[at : at + 1]}
+        blocks = scores.feed([rollups([7], [minute], [0.0], **columns)])  # type: ignore[arg-type]
+        found.append(float(blocks[0].values[0]) if blocks else None)
+
+    assert found == rates
+
+
+def test_a_rule_chooses_the_value_and_reaches_the_model() -> None:
+    values = noise(300)
+    rules = SeriesRules.parse({"rule": [{"metric": "load", "value": "max", "direction": "below"}]})
+    scores = PartitionScores(ScoresConfig(rules))
+    scores.announce(announced({7: "load"}))
+
+    found = scores.feed([rollups([7] * 300, range(300), values)])
+
+    assert rows_of(found) == judged(values + 1, rule=Rule(Direction.BELOW))
+    assert found[0].alarms.max() <= 1
+
+
+def test_what_is_not_scored_is_known() -> None:
+    rules = SeriesRules.parse({"rule": [{"metric": "noisy", "exclude": True}]})
+    scores = PartitionScores(ScoresConfig(rules))
+    scores.announce(announced({1: "a_bucket", 2: "noisy", 3: "load"}))
+    block = rollups([1, 2, 3, 4], [0] * 4, [1.0] * 4)
+
+    assert scores.n_unknown([block]) == 1
+    (found,) = scores.feed([block])
+    assert found.series_ids.tolist() == [3]
+    assert scores.take_counts()["unknown"] == 1
+    assert dict(+scores.n_series()) == {"learning": 1, "left_out": 2}
+
+
+def test_a_window_closed_before_the_announcement_is_not_judged() -> None:
+    """However early the announcement was read: so a second run judges the same."""
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "load"}, receive_ms=T0_MS + 500))
+
+    before = scores.feed([rollups([7], [0], [1.0], receive_ms=T0_MS + 499)])
+    after = scores.feed([rollups([7], [1], [1.0], receive_ms=T0_MS + 500)])
+
+    assert before == []
+    assert after[0].window_starts_ms.tolist() == [T0_MS + MINUTE_MS]
+
+
+def test_only_what_tells_something_is_given_out() -> None:
+    values = noise(300)
+    everything = judged(values)
+    scores = PartitionScores(ScoresConfig(stored_from=0.5))
+    scores.announce(announced({7: "load"}))
+
+    found = rows_of(scores.feed([rollups([7] * 300, range(300), values)]))
+
+    telling = {key: row for key, row in everything.items() if row[1] >= 0.5}
+    assert found == telling
+    assert 0 < len(telling) < len(everything)
+
+
+def test_widths_are_judged_apart() -> None:
+    rules = SeriesRules.parse({"widths": {"t": [10, 60]}})
+    scores = PartitionScores(ScoresConfig(rules))
+    scores.announce(announced({7: "load"}))
+
+    fine = scores.feed([rollups([7], [0], [1.0], width_s=10)])
+    both = scores.feed([rollups([7], [1], [2.0], width_s=10), rollups([7], [0], [1.5])])
+
+    assert [(one.width_s, one.values.tolist()) for one in fine + both] == [
+        (10, [1.0]),
+        (10, [2.0]),
+        (60, [1.5]),
+    ]
+    assert scores.feed([rollups([7], [0], [1.0], width_s=300)]) == []
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.integers(0, 11), st.integers(0, 9))
+def test_a_snapshot_at_any_place_changes_nothing(sizes: list[int], cut: int, seed: int) -> None:
+    """Neither does how windows are divided into blocks."""
+    rng = np.random.default_rng(seed)
+    n_series = 5
+    blocks: list[RollupBlock] = []
+    for minute, size in enumerate(sizes):
+        ids = rng.choice(n_series, size, replace=False) + 1
+        increases = rng.integers(0, 100, size).astype(float).tolist()
+        blocks.append(rollups(ids.tolist(), [minute] * size, rng.random(size), increases=increases))
+    names = {1: "a", 2: "b_total", 3: "c_bucket", 4: "d", 5: "e_count"}
+    config = ScoresConfig()
+    one, other = PartitionScores(config), PartitionScores(config)
+    one.announce(announced(names))
+    other.announce(announced(names))
+
+    whole = rows_of(one.feed(blocks))
+    first = rows_of([score for block in blocks[:cut] for score in other.feed([block])])
+    again = PartitionScores(config)
+    assert again.restore(other.snapshot()) is None
+    rest = rows_of(again.feed(blocks[cut:]))
+
+    assert first | rest == whole
+    assert again.snapshot() == one.snapshot()
+
+
+def test_models_of_another_build_are_learned_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of the series is kept, and so is where they stand."""
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "requests_total"}))
+    scores.feed([rollups([7] * 300, range(300), np.zeros(300), increases=[60.0] * 300)])
+    state = scores.snapshot()
+    monkeypatch.setattr(anomaly_scorer, "VERSION", anomaly_scorer.VERSION + 1)
+
+    again = PartitionScores(ScoresConfig())
+    lost = again.restore(state)
+
+    assert lost is not None
+    assert "version" in lost
+    (found,) = again.feed([rollups([7], [300], [0.0], increases=[60.0])])
+    assert found.values.tolist() == [1.0]
+    assert found.learning_s[0] > 0
+    assert dict(+again.n_series()) == {"learning": 1}
+
+
+def test_other_rules_hold_from_the_next_announcement_on() -> None:
+    """A series whose value stays the same keeps what its model has learned."""
+    values = noise(300)
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "load", 8: "heat"}))
+    both = rollups([7, 8] * 200, np.repeat(np.arange(200), 2).tolist(), np.repeat(values[:200], 2))
+    scores.feed([both])
+    rules = SeriesRules.parse({"rule": [{"metric": "heat", "value": "max"}]})
+
+    other = PartitionScores(ScoresConfig(rules))
+    assert other.restore(scores.snapshot()) is None
+    untold = rollups([7, 8], [200, 200], [100.0, 100.0])
+
+    assert other.n_unknown([untold]) == 2
+    assert other.feed([untold]) == []
+    other.announce(announced({7: "load", 8: "heat"}, receive_ms=untold.receive_ms))
+    later = rollups([7, 8], [201, 201], [100.0, 100.0])
+    assert other.n_unknown([later]) == 0
+    (found,) = other.feed([later])
+    learning = dict(zip(found.series_ids.tolist(), found.learning_s.tolist(), strict=True))
+    assert learning[7] == 0
+    assert learning[8] > 0
+    assert dict(zip(found.series_ids.tolist(), found.values.tolist(), strict=True))[8] == 101
+
+
+def test_a_type_that_becomes_known_begins_a_new_model() -> None:
+    """And a sender that does not know it takes nothing back."""
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "requests"}))
+    scores.feed([rollups([7] * 3, range(3), [1.0, 2.0, 3.0])])
+
+    scores.announce(announced({7: "requests"}, MetricType.COUNTER))
+    scores.announce(announced({7: "requests"}))
+    (found,) = scores.feed([rollups([7], [3], [4.0], increases=[120.0])])
+
+    assert found.values.tolist() == [2.0]
+    assert np.isnan(found.expected[0]) or found.expected[0] == 2.0
+
+
+def two_shards() -> int:
+    """Return the memory with which two shards of models fit, and no third."""
+    return int(2.5 * SHARD_SLOTS * bytes_per_model()) * 8 // 7
+
+
+def test_where_memory_is_short_the_series_silent_for_longest_make_room() -> None:
+    n = 2 * SHARD_SLOTS
+    scores = PartitionScores(ScoresConfig(max_bytes=two_shards()))
+    old, new = np.arange(1, n + 1).tolist(), np.arange(n + 1, n + 101).tolist()
+    scores.announce(announced(dict.fromkeys(old, "a")))
+    scores.announce(announced(dict.fromkeys(new, "a")))
+    scores.feed([rollups(old, [0] * n, np.zeros(n))])
+    scores.feed([rollups(old[: n // 2], [9] * (n // 2), np.zeros(n // 2))])
+
+    too_early = scores.feed([rollups(new, [9] * 100, np.zeros(100))])
+    in_time = scores.feed([rollups(new, [15] * 100, np.zeros(100))])
+
+    assert too_early == []
+    assert in_time[0].series_ids.tolist() == new
+    # A quarter of those that were silent for more than ten minutes.
+    assert scores.take_counts()["evicted"] == n // 8
+    assert scores.n_series()["learning"] == n + 100 - n // 8
+    assert scores.n_bytes() <= two_shards()
+
+
+def test_series_silent_for_long_are_forgotten() -> None:
+    scores = PartitionScores(ScoresConfig(forget_ms=2 * HOUR_MS))
+    scores.announce(announced({7: "load", 8: "load"}))
+    scores.feed([rollups([7, 8], [0, 0], [1.0, 1.0])])
+
+    scores.feed([rollups([7], [125], [1.0])])
+    scores.feed([rollups([7], [250], [1.0])])
+
+    assert scores.n_unknown([rollups([7, 8], [251, 251], [1.0, 1.0])]) == 1
+    assert dict(+scores.n_series()) == {"learning": 1}

@@ -1,0 +1,117 @@
+"""What is judged of a series, by its type, its name and the rules of an operator."""
+
+import numpy as np
+import pytest
+
+from pipeline.anomaly.rules import Direction, Rule
+from pipeline.scoring.rules import SeriesRules
+from pipeline.scoring.values import Value, usual_value
+from schemas.series import Announcement, MetricType, SeriesBlock, series_block
+from tests.pipeline.scoring.windows import announced
+
+
+def choose(rules: SeriesRules, block: SeriesBlock) -> list[tuple[Value, int]]:
+    values, indices = rules.choose(block)
+    return [(Value(v), r) for v, r in zip(values.tolist(), indices.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "value"),
+    [
+        ("http_requests_total", MetricType.UNKNOWN, Value.RATE),
+        ("rpc_seconds_count", MetricType.UNKNOWN, Value.RATE),
+        ("rpc_seconds_sum", MetricType.HISTOGRAM, Value.RATE),
+        ("rpc_seconds_bucket", MetricType.HISTOGRAM, Value.NONE),
+        ("rpc_seconds_bucket", MetricType.UNKNOWN, Value.NONE),
+        ("rpc_seconds_created", MetricType.UNKNOWN, Value.NONE),
+        ("build_info", MetricType.UNKNOWN, Value.NONE),
+        ("versions", MetricType.INFO, Value.NONE),
+        ("requests", MetricType.COUNTER, Value.RATE),
+        ("requests", MetricType.UNKNOWN, Value.MEAN),
+        ("odd_total", MetricType.GAUGE, Value.MEAN),
+        ("rpc_seconds", MetricType.SUMMARY, Value.MEAN),
+    ],
+)
+def test_the_type_decides_and_then_the_name(metric: str, kind: MetricType, value: Value) -> None:
+    assert usual_value(metric, kind) == value
+    assert choose(SeriesRules(), announced({1: metric}, kind)) == [(value, 0)]
+
+
+def test_the_first_rule_that_matches_decides() -> None:
+    rules = SeriesRules.parse(
+        {
+            "rule": [
+                {"metric": "net_.*", "labels": {"device": "lo"}, "exclude": True},
+                {"metric": "net_.*", "direction": "above", "least_relative": 0.5},
+                {"labels": {"device": ""}, "value": "max"},
+                {"tenant": "other", "exclude": True},
+            ]
+        }
+    )
+    block = series_block(
+        *("t", 0, 30),
+        [
+            Announcement(1, {"__name__": "net_errors", "device": "lo"}),
+            Announcement(2, {"__name__": "net_errors", "device": "lo0"}),
+            Announcement(3, {"__name__": "net_bytes_total"}),
+            Announcement(4, {"__name__": "subnet_errors"}),
+            Announcement(5, {"__name__": "temperature", "device": "x"}),
+        ],
+    )
+
+    assert choose(rules, block) == [
+        (Value.NONE, 1),
+        (Value.MEAN, 2),
+        (Value.RATE, 2),
+        (Value.MAX, 3),
+        (Value.MEAN, 0),
+    ]
+    assert rules.table[2] == Rule(Direction.ABOVE, least_relative=0.5)
+
+
+def test_a_rule_can_have_a_bucket_judged() -> None:
+    rules = SeriesRules.parse({"rule": [{"metric": "a_bucket", "value": "rate"}]})
+
+    assert choose(rules, announced({1: "a_bucket"})) == [(Value.RATE, 1)]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"rule": [{"metrics": "a"}]}, "metrics"),
+        ({"rule": [{}, {"metric": "("}]}, r"rule\[1\] metric='\('"),
+        ({"rule": [{"labels": {"a": "["}}]}, r"rule\[0\] a='\['"),
+        ({"rule": [{"labels": {"__name__": "a"}}]}, "write it as metric"),
+        ({"rule": [{"direction": "up"}]}, "direction"),
+        ({"rule": [{"least_absolute": -1.0}]}, r"rule\[0\]: least_absolute=-1.0: must be"),
+        ({"widths": {"acme": [60, 7]}}, r"widths.acme=\[60, 7\]"),
+        ({"rules": []}, "rules"),
+    ],
+)
+def test_what_is_wrong_is_named(document: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SeriesRules.parse(document)
+
+
+def test_widths_are_of_a_tenant() -> None:
+    rules = SeriesRules.parse({"widths": {"acme": [10, 60]}})
+
+    assert [rules.is_scored("acme", width_s) for width_s in (10, 60, 300)] == [True, True, False]
+    assert [rules.is_scored("t", width_s) for width_s in (10, 60)] == [False, True]
+    only_fine = SeriesRules.parse({"widths": {"default": [10]}})
+    assert [only_fine.is_scored("t", width_s) for width_s in (10, 60)] == [True, False]
+
+
+def test_a_digest_is_that_of_what_the_rules_say() -> None:
+    one, same, other = ({"rule": [{"metric": m}]} for m in ("a", "a", "b"))
+
+    assert SeriesRules.parse(one).digest == SeriesRules.parse(same).digest
+    assert SeriesRules.parse(one).digest != SeriesRules.parse(other).digest
+    assert SeriesRules.parse({}).digest == SeriesRules().digest
+
+
+def test_no_series_are_no_rows() -> None:
+    values, rules = SeriesRules.parse({"rule": [{"labels": {"a": ".*"}}]}).choose(announced({}))
+
+    assert (len(values), len(rules)) == (0, 0)
+    assert values.dtype == np.uint8
