@@ -8,9 +8,13 @@ from pipeline.admission import Limits
 from pipeline.anomaly.scorer import Scorer
 from pipeline.coarsen import coarsen
 from pipeline.hashing import series_id_of, tenant_hash
+from pipeline.influx.lines import decode_lines
+from pipeline.key_ids import KeyIds
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
 from pipeline.ordering import order_by_series
+from pipeline.otlp.labels import Naming, SeriesLabels
+from pipeline.otlp.walk import decode_export
 from pipeline.refold import refold
 from pipeline.remote_write import decode_write_request
 from pipeline.remote_write_2 import decode_request
@@ -31,6 +35,9 @@ _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b0900000000
 _WRITE_REQUEST_2 = bytes.fromhex(
     "220022085f5f6e616d655f5f220161220573746172742a150a020102120b09000000000000f03f10012a022003"
 )
+
+# ExportMetricsServiceRequest of one gauge "a" with one point, 1.0 at 1 ms.
+_EXPORT = bytes.fromhex("0a1d121b12190a01612a140a121940420f000000000021000000000000f03f")
 
 
 def compile_all() -> None:
@@ -66,6 +73,18 @@ def compile_all() -> None:
     PartitionWindows(WindowConfig(), windows.snapshot())
     _compile_rollups()
     _compile_scores()
+    _compile_protocols()
+
+
+def _compile_protocols() -> None:
+    """Decode a body of each; its labels stand where the walk has found them."""
+    body = np.frombuffer(_EXPORT, dtype=np.uint8)
+    export = decode_export(body, tenant_hash("warm"))
+    SeriesLabels(body, export, Naming()).labels_of(0)
+    ids = KeyIds(10)
+    ids.add(export.rows["key"].copy(), export.rows["key"].copy())
+    ids.find(export.rows["key"].copy())
+    decode_lines(np.frombuffer(b"m a=1", dtype=np.uint8), tenant_hash("warm"), "ns", 0)
 
 
 def _compile_scores() -> None:

@@ -53,3 +53,33 @@ def skip_value(body: NDArray[np.uint8], at: int, end: int, tag: np.uint64) -> An
     else:
         return BROKEN
     return at if at <= end else BROKEN
+
+
+@njit(cache=True, nogil=True)
+def next_field(body: NDArray[np.uint8], at: int, end: int) -> tuple[np.uint64, Any, Any]:
+    """Return tag, start and end of the value of the field at a position; the end is the next's.
+
+    The start is behind the length where there is one. Returns BROKEN as end for what is no field.
+    """
+    tag, start = read_varint(body, at, end)
+    # Field numbers are from 1 to 2**29 - 1.
+    if start < 0 or tag < np.uint64(8) or tag > np.uint64(0xFFFFFFFF):
+        return tag, BROKEN, BROKEN
+    wire_type = tag & np.uint64(7)
+    if wire_type == np.uint64(BYTES):
+        length, start = read_varint(body, start, end)
+        if start < 0 or length > np.uint64(end - start):
+            return tag, BROKEN, BROKEN
+        return tag, start, start + np.int64(length)
+    if wire_type == np.uint64(VARINT):
+        return tag, start, read_varint(body, start, end)[1]
+    size = 8 if wire_type == np.uint64(FIXED_64) else 4
+    if (size == 4 and wire_type != np.uint64(FIXED_32)) or start + size > end:
+        return tag, BROKEN, BROKEN
+    return tag, start, start + size
+
+
+@njit(cache=True, nogil=True)
+def varint_at(body: NDArray[np.uint8], at: int, end: int) -> Any:
+    """Return the varint at a position where next_field has found one."""
+    return read_varint(body, at, end)[0]

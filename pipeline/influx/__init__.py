@@ -1,0 +1,1 @@
+"""Influx line protocol: from the text of a request to samples and labels."""

@@ -1,0 +1,1 @@
+"""OTLP metrics: from the wire bytes of a request to samples and labels."""
