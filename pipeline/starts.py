@@ -5,9 +5,9 @@ between a restart and the first sample after it, is seen only if a sample says w
 Senders that give a start time with each sample (remote write 2.0, OTLP) say so: the sample 0 at
 that time is stored like any other, once for each start.
 
-A delta (OTLP) is a counter that begins anew with each point: the sample 0 stands 1 ms before it.
-Then `increase` and `sum` of any window are what the deltas in it add up to, without state at the
-edge: a resent point, or one that another edge takes, changes nothing.
+A delta (OTLP) is a counter that begins anew with each point: its start is DELTA_MS before it. Then
+`increase` and `sum` of any window are what the deltas in it add up to, without state at the edge:
+a resent point, or one that another edge takes, changes nothing.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.known_series import KnownSeries
 from pipeline.slots import LOOKBACK_MS
-from schemas.samples import STALE_MARKER_BITS
 
-_DELTA_GAP_MS = 1
+DELTA_MS = 1
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -81,32 +80,30 @@ class Starts:
         """Return the zeros of a batch of cumulative samples, shape (n,), in the order sent.
 
         starts_ms: int64 (n,), since when each sample counts; 0 where that is not known, and for
-        what does not count from zero. A start more than 5 minutes before its sample tells
-        `increase` nothing. One at the time of a sample is no zero but that sample: so senders
-        begin that do not know since when they count.
+        what does not count from zero; (0,) where it is known of none. A start more than 5 minutes
+        before its sample tells `increase` nothing. One at the time of a sample is no zero but that
+        sample: so senders begin that do not know since when they count.
         """
-        age_ms = times_ms - starts_ms
-        rows = np.flatnonzero((starts_ms > 0) & (age_ms >= 0) & (age_ms <= LOOKBACK_MS))
-        if not len(rows):
+        if not len(starts_ms):
             return NO_ZEROS
+        age_ms = times_ms - starts_ms
+        is_told = (starts_ms > 0) & (age_ms >= 0) & (age_ms <= LOOKBACK_MS)
+        if not is_told.any():
+            return NO_ZEROS
+        # Deltas are not remembered: they would push out what is needed for five minutes.
+        rows = np.flatnonzero(is_told & (age_ms != DELTA_MS))
         keys = _key_of(series_ids[rows], starts_ms[rows])
         fresh = np.flatnonzero(self._seen.unknown(keys, _ALWAYS_MS))
         seen, first = np.unique(keys[fresh], return_index=True)
         is_known = np.isin(seen, keys[age_ms[rows] == 0])
-        chosen = np.sort(rows[fresh[first[~is_known]]])
+        deltas = np.flatnonzero(is_told & (age_ms == DELTA_MS))
+        chosen = np.sort(np.concatenate((deltas, rows[fresh[first[~is_known]]])))
         return Zeros(chosen, starts_ms[chosen], seen)
 
     def remember(self, zeros: Zeros) -> None:
         """Note that a batch is stored; before that, a client may have to send it again."""
         if len(zeros.seen):
             self._seen.add(zeros.seen, _ALWAYS_MS)
-
-
-def zeros_of_deltas(times_ms: NDArray[np.int64], values: NDArray[np.float64]) -> Zeros:
-    """Return the zeros of a batch of deltas, shape (n,): one 1 ms before each that is not 0."""
-    is_stale = values.view(np.uint64) == STALE_MARKER_BITS
-    rows = np.flatnonzero((values != 0) & ~is_stale)
-    return Zeros(rows, times_ms[rows] - _DELTA_GAP_MS, NO_ZEROS.seen)
 
 
 def _key_of(series_ids: NDArray[np.uint64], starts_ms: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.refold import refold
-from pipeline.starts import Starts, Zeros, zeros_of_deltas
+from pipeline.starts import DELTA_MS, Starts, Zeros
 
 MINUTE_MS = 60_000
 T0 = 1_700_000_040_000  # a full minute
-STALE = np.array([0x7FF0000000000002], dtype=np.uint64).view(np.float64)[0]
 
 
 def zeros(starts: Starts, samples: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
@@ -94,22 +93,30 @@ def test_increase_of_deltas_is_their_sum(steps: list[tuple[int, int]]) -> None:
         window = time // MINUTE_MS * MINUTE_MS
         expected[window] = expected.get(window, 0.0) + value
 
-    found = increase(times, values, zeros_of_deltas(np.array(times), np.array(values)))
+    found = increase(times, values, zeros_of_deltas(times))
 
     assert {window: found[window] for window in expected} == expected
     assert sum(found.values()) == sum(values)
 
 
-def test_an_empty_delta_and_a_stale_marker_need_no_zero() -> None:
-    found = zeros_of_deltas(np.array([5, 6, 7]), np.array([0.0, STALE, 2.0]))
+def zeros_of_deltas(times_ms: list[int]) -> Zeros:
+    return plan(Starts(10), [(7, time_ms, time_ms - DELTA_MS) for time_ms in times_ms])
 
-    assert (found.rows.tolist(), found.times_ms.tolist()) == ([2], [6])
+
+def test_deltas_take_no_memory_and_have_their_zero_each_time() -> None:
+    starts = Starts(1000)
+
+    for _ in range(2):
+        assert zeros(starts, [(1, T0, T0 - 1), (1, T0 + 500, T0 + 499)]) == [
+            (0, T0 - 1),
+            (1, T0 + 499),
+        ]
+
+    assert len(plan(starts, [(1, T0, T0 - 1)]).seen) == 0
 
 
 def test_zeros_stand_before_their_samples() -> None:
-    found = zeros_of_deltas(np.array([10, 20]), np.array([1.0, 2.0]))
-
-    ids, times, values = found.insert_into(
+    ids, times, values = zeros_of_deltas([10, 20]).insert_into(
         np.array([1, 2], dtype=np.uint64), np.array([10, 20]), np.array([1.0, 2.0])
     )
 

@@ -14,7 +14,7 @@ from topology.disk import Disk
 from topology.edge.compression import BodyTooLarge, Decompressor, Encoding, Hold, snappy_size
 from topology.edge.endpoint import BodyFormat, Endpoint
 from topology.edge.in_flight import InFlight
-from topology.edge.intake import Intake, Registry
+from topology.edge.intake import Intake, Registry, with_zeros
 from topology.edge.protocols import json_points
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.routes import make_endpoints
@@ -47,6 +47,7 @@ class Edge:
         self._ring = ring
         self._publisher = publisher
         self._disk = disk
+        self._starts = registry.starts
         self._endpoints = make_endpoints(registry)
         self._decompressor = Decompressor(context.settings.max_decoded_bytes)
         self._in_flight = InFlight(registry.budget.in_flight_bytes)
@@ -125,8 +126,11 @@ class Edge:
         """Publish what is good, then count: what a client is to send again counts only once."""
         metrics, tenant = self._context.metrics, intake.tenant.name
         if len(intake.series_ids):
-            await self._publisher.publish(intake)
-            metrics.samples_accepted.labels(tenant, protocol).inc(len(intake.series_ids))
+            zeros = self._starts.zeros_of(intake.series_ids, intake.times_ms, intake.starts_ms)
+            await self._publisher.publish(with_zeros(intake, zeros))
+            self._starts.remember(zeros)
+            n_accepted = len(intake.series_ids) + len(zeros)
+            metrics.samples_accepted.labels(tenant, protocol).inc(n_accepted)
         for reason, count in intake.refusals.counts.items():
             metrics.samples_rejected.labels(tenant, reason).inc(count)
         if intake.n_exemplars:

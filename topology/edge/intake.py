@@ -1,7 +1,7 @@
 """What one request gives, and what the edge knows of series for all protocols."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from pipeline.admission import Limits
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
 from pipeline.refusals import Refusals
+from pipeline.starts import Starts, Zeros
 from schemas.series import SeriesBlock
 from topology.budget import EdgeBudget
 from topology.keys import Tenant
@@ -44,7 +45,7 @@ class Intake:
 
 
 class Registry:
-    """Which series have been announced, limits and seeds of tenants.
+    """Which series and starts have been told, limits and seeds of tenants.
 
     memory: what this and the protocols remember, by part: how many bytes it takes now.
     """
@@ -53,7 +54,11 @@ class Registry:
         self._settings = settings
         self.budget = EdgeBudget.of(settings.memory_bytes)
         self.known = KnownSeries(self.budget.max_series)
-        self.memory: dict[str, Callable[[], int]] = {"known_series": self.known.n_bytes}
+        self.starts = Starts(self.budget.max_series // 4)
+        self.memory: dict[str, Callable[[], int]] = {
+            "known_series": self.known.n_bytes,
+            "starts": self.starts.n_bytes,
+        }
         self._seeds: dict[str, np.uint64] = {}
 
     def seed(self, tenant: Tenant) -> np.uint64:
@@ -71,6 +76,14 @@ class Registry:
             self._settings.max_future_s * 1000,
             tenant.retention_days * _DAY_MS,
         )
+
+
+def with_zeros(intake: Intake, zeros: Zeros) -> Intake:
+    """Return the intake with the samples 0 that its starts stand for."""
+    if not len(zeros):
+        return intake
+    ids, times_ms, values = zeros.insert_into(intake.series_ids, intake.times_ms, intake.values)
+    return replace(intake, series_ids=ids, times_ms=times_ms, values=values)
 
 
 def summarize(refusals: Refusals, n_taken: int) -> str:

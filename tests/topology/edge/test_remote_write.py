@@ -69,6 +69,29 @@ async def test_version_2_is_taken_bit_by_bit(own_settings: Settings) -> None:
     ]
 
 
+async def test_a_start_is_stored_as_the_sample_zero_once(own_settings: Settings) -> None:
+    """Two samples of a counter that began ten seconds ago, and the second of them again."""
+    at = now_ms()
+    labels, begin = {"__name__": "requests_total"}, at - 10_000
+    points = [(at - 5_000, 3.0, begin), (at, 7.0, begin)]
+    bodies = [write_request_2([Series2(labels, part)]) for part in (points, points[1:])]
+
+    async with edge_client(own_settings) as client:
+        answers = [
+            await client.post("/api/v1/write", content=snappy(body), headers=VERSION_2)
+            for body in bodies
+        ]
+        samples = await stored(own_settings)
+
+    assert [written(one)[0] for one in answers] == ["2", "1"]
+    assert [(time - at, value) for _, time, value in samples] == [
+        (-10_000, 0.0),
+        (-5_000, 3.0),
+        (0, 7.0),
+        (0, 7.0),
+    ]
+
+
 async def test_the_headers_count_what_was_written_and_the_text_what_was_not(
     own_settings: Settings,
 ) -> None:
