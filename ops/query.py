@@ -56,8 +56,12 @@ class Service:
 
         Raises ApiError in plain words, TooMuch where less may be asked for at once.
         """
+        return self.ask("POST", target, body)
+
+    def ask(self, method: str, target: str, body: bytes | None = None) -> bytes:
+        """Send a request; return the body of a good answer. Raises as `post` does."""
         try:
-            answer = api.request("POST", f"{self.url}{target}", key=self.key, body=body)
+            answer = api.request(method, f"{self.url}{target}", key=self.key, body=body)
         except (OSError, http.client.HTTPException) as error:
             raise api.ApiError(
                 f"no answer from {self.url} ({error}). Is `observai up` running? "
@@ -65,7 +69,7 @@ class Service:
             ) from None
         if answer.status in _TOO_MUCH:
             raise api.TooMuch(_reason(answer))
-        if answer.status != http.HTTPStatus.OK:
+        if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
             raise api.ApiError(_reason(answer))
         return answer.body
 

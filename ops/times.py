@@ -35,3 +35,10 @@ def _parse_ms(text: str, now_ms: int) -> int:
 def show_time(time_ms: int) -> str:
     """Return a time as RFC 3339 in UTC, to the second."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_span_s(text: str) -> int:
+    """Return a span of time in seconds, given as 90s, 15m, 2h or 7d. Raises TimeError."""
+    if not (span := _AGO.fullmatch(text.strip())):
+        raise TimeError(f"{text!r} is no span of time: give one like 90s, 15m, 2h or 7d")
+    return int(span[1]) * _SECONDS[span[2]]

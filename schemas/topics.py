@@ -19,6 +19,7 @@ class Topic(StrEnum):
     CONFIG = "config"
     CHECKPOINTS = "checkpoints"
     DEAD_LETTERS = "dead-letters"
+    EVENTS = "events"
 
 
 COMPACTED = frozenset({Topic.CONFIG, Topic.CHECKPOINTS})

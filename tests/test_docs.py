@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer.main
 
@@ -10,6 +11,7 @@ from ops.cli.app import app
 from schemas.topics import Topic
 from topology.metrics import Metrics
 from topology.settings import ENV_PREFIX, PLUMBING_ENVS, Settings
+from topology.tenants import LIMIT_NAMES, Tenant, built_in_tiers
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,6 +26,18 @@ def settings_table() -> list[str]:
         shown = "" if default is None else f"`{default}`"
         rows.append(f"| `{ENV_PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return rows
+
+
+def limits_table() -> list[str]:
+    """Return the rows of the limits table as tiers and tenants give them."""
+    tiers = [built_in_tiers()[name] for name in ("free", "pro", "team", "enterprise")]
+    shown = []
+    for field in msgspec.inspect.type_info(Tenant).fields[2:]:  # type: ignore[attr-defined] # a struct
+        values = [tier.limits.get(field.name, field.default) for tier in tiers]
+        cells = " | ".join("" if value is None else str(value).lower() for value in values)
+        schema = msgspec.json.schema(Tenant)["$defs"]["Tenant"]["properties"][field.name]
+        shown.append(f"| `{field.name}` | {cells} | {schema['description']} |")
+    return shown
 
 
 def metric_names() -> set[str]:
@@ -46,6 +60,13 @@ def test_every_setting_that_a_text_names_exists(name: str) -> None:
     known = {ENV_PREFIX + field.upper() for field in Settings.model_fields} | PLUMBING_ENVS
 
     assert set(re.findall(r"\bOBSERVAI_[A-Z_]+", DOCS[name])) <= known
+
+
+def test_the_limits_table_is_that_of_the_tiers() -> None:
+    names = "|".join(LIMIT_NAMES)
+    shown = [line for line in README.splitlines() if re.match(rf"\| `({names})` \|", line)]
+
+    assert shown == limits_table()
 
 
 def test_metrics_are_documented_and_exist() -> None:

@@ -10,26 +10,45 @@ from schemas.errors import InvalidRecord
 from schemas.topics import Topic
 from topology.keys import KeyRing
 from topology.runtime import Context
+from topology.secrets import load_key_secret
+from topology.settings import Settings
+from topology.tenants import caps_of
 
 # A fetch that finds nothing waits so long at the broker: fewer idle requests, no later answer.
 _FETCH_WAIT_MS = 5_000
+_HEALTH = "keys"
+
+
+def make_ring(settings: Settings) -> KeyRing:
+    """Return an empty key ring of this deployment."""
+    return KeyRing(load_key_secret(settings), caps_of(settings))
+
+
+def make_config_consumer(
+    settings: Settings, fetch_wait_ms: int = _FETCH_WAIT_MS
+) -> AIOKafkaConsumer:
+    """Return a consumer that sees committed changes only."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=fetch_wait_ms,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
 
 
 class ConfigFeed:
     """A key ring that is kept current; after `start` it holds all that stands in the topic."""
 
     def __init__(self, context: Context) -> None:
-        self.ring = KeyRing()
+        self.ring = make_ring(context.settings)
         self._context = context
         self._partition = TopicPartition(context.settings.topic(Topic.CONFIG), 0)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=context.settings.kafka_bootstrap,
-            enable_auto_commit=False,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            auto_offset_reset="earliest",
-        )
+        self._consumer = make_config_consumer(context.settings)
         self._follower: asyncio.Task[None] | None = None
         self._on_change: Callable[[], None] = lambda: None
+        self._next_offset = 0
+        self._moved = asyncio.Condition()
 
     async def start(self, on_change: Callable[[], None] = lambda: None) -> None:
         """Read the topic to its end, then go on following it in the background.
@@ -53,6 +72,18 @@ class ConfigFeed:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
         await self._consumer.stop()
+
+    async def reached(self, offset: int, deadline_s: float) -> bool:
+        """Wait until the record of this offset is applied; False if it is not within the deadline.
+
+        So whoever has just changed something finds it changed here.
+        """
+        try:
+            async with asyncio.timeout(deadline_s), self._moved:
+                await self._moved.wait_for(lambda: self._next_offset > offset)
+        except TimeoutError:
+            return False
+        return True
 
     def _end(self, follower: asyncio.Task[None]) -> None:
         if not follower.cancelled() and (bug := follower.exception()) is not None:
@@ -78,4 +109,8 @@ class ConfigFeed:
                 self._context.metrics.records_dead_lettered.labels(topic, "undecodable").inc()
                 self._context.log.warning("config ignored", offset=record.offset, error=str(error))
         if records:
+            self._context.health.set(_HEALTH, self.ring.problem)
             self._on_change()
+            async with self._moved:
+                self._next_offset = records[-1].offset + 1
+                self._moved.notify_all()

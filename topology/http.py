@@ -8,8 +8,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from topology.keys import DEFAULT_TENANT, Access, KeyRing, Tenant, key_of_request
+from schemas.config import Key
+from topology.clock import now_ms
+from topology.keys import Access, KeyRing, key_of_request
 from topology.metrics import Metrics
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 _RETRY_AFTER_S = "2"
 _CLIENT_GONE = 499
@@ -31,19 +34,44 @@ def authorize(ring: KeyRing, request: Request, scope: str | None) -> Access:
     """
     key_text = key_of_request(request.headers)
     if key_text is None:
-        raise Refused(
-            HTTPStatus.UNAUTHORIZED,
+        raise _unauthorized(
+            ring,
+            request,
+            "no key",
             "no API key: send 'Authorization: Bearer KEY' (or Basic with the key as password)",
         )
     if not ring.is_loaded:
         # Not 401: senders drop what they are refused, and this passes by itself.
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "starting: the keys are not read yet")
-    access = ring.lookup(key_text)
+    if ring.problem is not None:
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, ring.problem)
+    at_ms = now_ms()
+    access = ring.lookup(key_text, at_ms)
     if access is None:
-        raise Refused(HTTPStatus.UNAUTHORIZED, "unknown API key")
+        reason = _why_not(ring.find(key_text), at_ms)
+        raise _unauthorized(ring, request, reason, reason)
+    ring.on_use(access.key, at_ms)
     if scope is not None and scope not in access.scopes:
         raise Refused(HTTPStatus.FORBIDDEN, f"this API key lacks the scope {scope!r}")
     return access
+
+
+def _why_not(key: Key | None, at_ms: int) -> str:
+    if key is None:
+        return "unknown API key"
+    if key.is_live(at_ms):
+        return "the API key's tenant was removed"
+    return "revoked API key" if key.revoked_ms else "expired API key"
+
+
+def _unauthorized(ring: KeyRing, request: Request, reason: str, message: str) -> Refused:
+    ring.on_refusal(address_of(request), reason)
+    return Refused(HTTPStatus.UNAUTHORIZED, message)
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from, "" where that is not known."""
+    return request.client.host if request.client else ""
 
 
 def administered(ring: KeyRing, request: Request, named: str | None) -> Tenant:
@@ -52,7 +80,12 @@ def administered(ring: KeyRing, request: Request, named: str | None) -> Tenant:
     A key of tenant `default` is the operator's, and may name any tenant; another key may name its
     own only. Raises Refused.
     """
-    own = authorize(ring, request, "admin").tenant
+    return named_tenant(ring, authorize(ring, request, "admin"), named)
+
+
+def named_tenant(ring: KeyRing, access: Access, named: str | None) -> Tenant:
+    """Return the tenant that an administrator names, None: his own. Raises Refused."""
+    own = access.tenant
     if named in {None, own.name}:
         return own
     if own.name != DEFAULT_TENANT:
@@ -65,6 +98,18 @@ def administered(ring: KeyRing, request: Request, named: str | None) -> Tenant:
     if tenant is None:
         raise Refused(HTTPStatus.NOT_FOUND, f"no tenant {named!r}")
     return tenant
+
+
+def named_past_tenant(ring: KeyRing, access: Access, named: str | None) -> str | None:
+    """Return whose past an administrator asks for, None for everybody's.
+
+    As named_tenant, but an operator who names none means all, and a removed one has a past, too.
+    """
+    if access.tenant.name != DEFAULT_TENANT:
+        return named_tenant(ring, access, named).name
+    if named is not None and ring.record(named) is None:
+        raise Refused(HTTPStatus.NOT_FOUND, f"no tenant {named!r}")
+    return named
 
 
 def measured_route(

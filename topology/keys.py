@@ -1,77 +1,101 @@
-"""Tenants and API keys, as the compacted topic `config` tells them."""
+"""API keys, and who may do what, as the compacted topic `config` tells it."""
 
 import base64
 import hashlib
-import os
+import hmac
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
 from starlette.datastructures import Headers
 
+from schemas.config import (
+    Entry,
+    Key,
+    Kind,
+    SecretRecord,
+    TenantRecord,
+    TierRecord,
+    decode_entry,
+    decode_key,
+    encode_entry,
+)
 from schemas.errors import InvalidRecord
-from schemas.samples import FINE_WINDOWS, SKETCHES
-from topology.settings import Settings
+from topology.secrets import fingerprint_of
+from topology.tenants import (
+    LIMIT_NAMES,
+    Tenant,
+    WrongLimits,
+    built_in_tiers,
+    check_limits,
+    tenant_of,
+)
 
-DEFAULT_TENANT = "default"
 SCOPES = ("write", "read", "admin")
 KEY_PREFIX = "oai_"
-
-
-class Tenant(msgspec.Struct, frozen=True):
-    """An organisation whose data nobody else sees."""
-
-    name: str
-    tier: str
-    retention_days: int
-    sketches: bool = True
-    fine_windows: bool = False
-
-    @property
-    def sample_flags(self) -> int:
-        """What the window stage is told with each block of its samples."""
-        return SKETCHES * self.sketches | FINE_WINDOWS * self.fine_windows
-
-
-class Key(msgspec.Struct, frozen=True):
-    """An API key as it is stored: never its text, only the digest of it."""
-
-    id: str
-    tenant: str
-    digest: str
-    scopes: tuple[str, ...] = SCOPES
+_LEAST = {"retention_days": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request may do: the tenant behind its key, and the key's scopes."""
+    """What a request may do: the tenant behind its key, and the key with its scopes."""
 
     tenant: Tenant
-    scopes: tuple[str, ...]
+    key: Key
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Scopes of the key."""
+        return self.key.scopes
 
 
-def digest_of(key_text: str) -> str:
-    """Digest under which a key is stored and looked up.
+def digest_of(key_text: str, secret: bytes) -> str:
+    """Digest under which a key is published and looked up.
 
-    A fast hash is right here: a key is 32 random bytes, so there is nothing to guess, which
-    is what slow password hashes defend against. Looking up by digest leaks no timing of the key.
+    A fast hash is right here: a key is 32 random bytes, so there is nothing to guess, which is
+    what slow password hashes defend against, and each request is hashed once. With the secret in
+    it, whoever can write to the topic makes no key of his own, and whoever reads it cannot
+    even tell whether a key that he found is one of this deployment.
     """
-    return hashlib.blake2b(key_text.encode(), digest_size=32, person=b"observai-key").hexdigest()
+    digest = hashlib.blake2b(key_text.encode(), key=secret, digest_size=32, person=b"observai-key")
+    return digest.hexdigest()
 
 
-def generate_key(tenant: str, scopes: tuple[str, ...] = SCOPES) -> tuple[Key, str]:
+def unkeyed_digest_of(key_text: str) -> str:
+    """Digest as the releases before tiers published it."""
+    return digest_of(key_text, b"")
+
+
+def generate_key(
+    tenant: str, scopes: Iterable[str] = SCOPES, *, secret: bytes, key_id: str | None = None
+) -> tuple[Key, str]:
     """Return a new key and its text, which is shown once and stored nowhere."""
     text = KEY_PREFIX + secrets.token_urlsafe(32)
-    return Key(secrets.token_hex(6), tenant, digest_of(text), scopes), text
+    known_as = key_id or secrets.token_hex(6)
+    return Key(known_as, tenant, digest_of(text, secret), tuple(scopes)), text
 
 
 class KeyRing:
-    """Tenants and keys as of the config records applied so far."""
+    """Tiers, tenants and keys as of the config records applied so far.
 
-    def __init__(self) -> None:
+    secret: under which keys are digested. caps: the most that the settings allow a tenant.
+    """
+
+    def __init__(self, secret: bytes, caps: Mapping[str, int] | None = None) -> None:
         # False until all that stood in the topic at the start is applied.
         self.is_loaded = False
+        # Why no key can be looked up, where that is so.
+        self.problem: str | None = None
+        self.has_fingerprint = False
+        self.secret = secret
+        # Told of each use of a key with its time, and of each refused login with its address.
+        self.on_use: Callable[[Key, int], None] = lambda _key, _now_ms: None
+        self.on_refusal: Callable[[str, str], None] = lambda _address, _reason: None
+        self._caps = dict(caps or {})
+        self._built_in = built_in_tiers()
+        self._tiers: dict[str, TierRecord] = {}
+        self._records: dict[str, TenantRecord] = {}
+        # Worked out when asked for: a tenant may stand in the topic before its tier.
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
@@ -81,39 +105,118 @@ class KeyRing:
 
         Raises InvalidRecord for what is no such record, and is then as before.
         """
-        try:
-            kind, _, name = key.decode().partition("/")
-            self._apply(kind, name, value)
-        except (UnicodeDecodeError, msgspec.DecodeError) as error:
-            raise InvalidRecord(f"config record {key!r}: {error}") from None
+        kind, name = decode_key(key)
+        if kind not in set(Kind):
+            return
+        entry = None if value is None else decode_entry(Kind(kind), value)
+        if entry is not None:
+            _check(key, entry)
+        match Kind(kind):
+            case Kind.TIER:
+                self._set_tier(name, entry)
+            case Kind.TENANT:
+                self._set_tenant(name, entry)
+            case Kind.KEY:
+                self._set_key(name, entry)
+            case Kind.SECRET:
+                self._compare_secret(entry)
 
-    def _apply(self, kind: str, name: str, value: bytes | None) -> None:
-        if kind == "tenant":
-            tenant = None if value is None else msgspec.json.decode(value, type=Tenant)
-            self._tenants.pop(name, None)
-            if tenant is not None:
-                self._tenants[name] = tenant
-        elif kind == "key":
-            new = None if value is None else msgspec.json.decode(value, type=Key)
-            if (old := self._keys.pop(name, None)) is not None:
-                self._by_digest.pop(old.digest, None)
-            if new is not None:
-                self._keys[name] = new
-                self._by_digest[new.digest] = new
+    def find(self, key_text: str) -> Key | None:
+        """Return the key of this text, dead or live; None for an unknown one."""
+        digest = digest_of(key_text, self.secret)
+        key = self._by_digest.get(digest)
+        # The table compares digests that nobody can choose; the last word is in constant time.
+        return key if key and hmac.compare_digest(key.digest, digest) else None
 
-    def lookup(self, key_text: str) -> Access | None:
-        """Return what the key may do, or None for an unknown key."""
-        key = self._by_digest.get(digest_of(key_text))
-        tenant = self._tenants.get(key.tenant) if key else None
-        return Access(tenant, key.scopes) if key and tenant else None
+    def lookup(self, key_text: str, now_ms: int) -> Access | None:
+        """Return what the key may do, None for one that opens nothing at this time."""
+        key = self.find(key_text)
+        tenant = self.tenant(key.tenant) if key and key.is_live(now_ms) else None
+        return Access(tenant, key) if key and tenant else None
 
     def tenants(self) -> list[str]:
-        """Return the names of all tenants, in an order of their own."""
-        return sorted(self._tenants)
+        """Return the names of all tenants that are not removed, sorted."""
+        return sorted(name for name, one in self._records.items() if one.removed_ms is None)
 
     def tenant(self, name: str) -> Tenant | None:
-        """Return a tenant by name."""
-        return self._tenants.get(name)
+        """Return a tenant by name, None for one that is removed."""
+        if name not in self._tenants:
+            record = self._records.get(name)
+            if record is None or record.removed_ms is not None:
+                return None
+            tiers = self._built_in | self._tiers
+            self._tenants[name] = tenant_of(record, tiers, self._caps)
+        return self._tenants[name]
+
+    def record(self, name: str) -> TenantRecord | None:
+        """Return what was published of a tenant, a removed one too."""
+        return self._records.get(name)
+
+    def tiers(self) -> dict[str, TierRecord]:
+        """Return the tiers by name: the published ones, or those of this build before that."""
+        return dict(self._tiers or self._built_in)
+
+    def published_tier(self, name: str) -> TierRecord | None:
+        """Return a tier as it stands in the topic."""
+        return self._tiers.get(name)
+
+    def keys(self, tenant: str | None = None) -> list[Key]:
+        """Return the keys of a tenant, or of all, the oldest first; dead ones too."""
+        found = [key for key in self._keys.values() if tenant in {None, key.tenant}]
+        return sorted(found, key=lambda key: (key.created_ms, key.id))
+
+    def key(self, key_id: str) -> Key | None:
+        """Return a key by its id."""
+        return self._keys.get(key_id)
+
+    def _set_tier(self, name: str, entry: Entry | None) -> None:
+        self._tiers.pop(name, None)
+        if isinstance(entry, TierRecord):
+            self._tiers[name] = entry
+        self._tenants.clear()
+
+    def _set_tenant(self, name: str, entry: Entry | None) -> None:
+        self._records.pop(name, None)
+        self._tenants.pop(name, None)
+        if isinstance(entry, TenantRecord):
+            self._records[name] = entry
+
+    def _set_key(self, key_id: str, entry: Entry | None) -> None:
+        if (old := self._keys.pop(key_id, None)) is not None:
+            self._by_digest.pop(old.digest, None)
+        if isinstance(entry, Key):
+            self._keys[key_id] = entry
+            self._by_digest[entry.digest] = entry
+
+    def _compare_secret(self, entry: Entry | None) -> None:
+        self.has_fingerprint = entry is not None
+        differs = isinstance(entry, SecretRecord) and not hmac.compare_digest(
+            entry.fingerprint, fingerprint_of(self.secret)
+        )
+        self.problem = (
+            "keys cannot be checked: this process has another key secret than the store. Set "
+            "OBSERVAI_KEY_SECRET to the same in all processes (without the setting it is in "
+            "DATA_DIR/key.secret of the store)"
+            if differs
+            else None
+        )
+
+
+def _check(key: bytes, entry: Entry) -> None:
+    if encode_entry(entry)[0] != key:
+        raise InvalidRecord(f"config record {key!r} is about {encode_entry(entry)[0]!r}")
+    match entry:
+        case TenantRecord():
+            limits = _LEAST | entry.defaults | entry.overrides
+        case TierRecord():
+            limits = entry.limits
+        case Key() | SecretRecord():
+            return
+    known = {name: value for name, value in limits.items() if name in LIMIT_NAMES}
+    try:
+        check_limits("tenant", "tier", known)
+    except WrongLimits as error:
+        raise InvalidRecord(f"config record {key!r}: {error}") from None
 
 
 def key_of_request(headers: Headers) -> str | None:
@@ -131,50 +234,3 @@ def key_of_request(headers: Headers) -> str | None:
             return decoded.partition(":")[2] or None
         case _:
             return None
-
-
-def tenant_record(tenant: Tenant) -> tuple[bytes, bytes]:
-    """Return key and value of the tenant's record on topic `config`."""
-    return f"tenant/{tenant.name}".encode(), msgspec.json.encode(tenant)
-
-
-def key_record(key: Key) -> tuple[bytes, bytes]:
-    """Return key and value of an API key's record on topic `config`."""
-    return f"key/{key.id}".encode(), msgspec.json.encode(key)
-
-
-def default_tenant(settings: Settings) -> Tenant:
-    """Return the tenant that a first start makes."""
-    wanted = (settings.retention_days, settings.sketches, settings.fine_windows)
-    return Tenant(DEFAULT_TENANT, "enterprise", *wanted)
-
-
-def bootstrap_records(ring: KeyRing, key_file: Path, wanted: Tenant) -> list[tuple[bytes, bytes]]:
-    """Return the config records that a first start still has to publish, none later.
-
-    They are the wanted default tenant and a key of it with all scopes. The key's text goes to
-    key_file (mode 0600) before its record is published, so a crash between leaves no key
-    that nobody knows; a file that is there already is used.
-    """
-    records = []
-    if ring.tenant(wanted.name) != wanted:
-        records.append(tenant_record(wanted))
-    if key_file.exists():
-        text = key_file.read_text().strip()
-        key = Key(secrets.token_hex(6), DEFAULT_TENANT, digest_of(text))
-    else:
-        key, text = generate_key(DEFAULT_TENANT)
-        _write_secret(key_file, text)
-    if ring.lookup(text) is None:
-        records.append(key_record(key))
-    return records
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)

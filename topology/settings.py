@@ -52,12 +52,25 @@ class Settings(BaseSettings):
         ),
         description="where the embedded broker's files are kept",
     )
+    key_secret: str | None = Field(
+        None,
+        min_length=32,
+        repr=False,
+        description="under which API keys are digested, the same in all processes; unset: "
+        "`DATA_DIR/key.secret`, made at the first start",
+    )
+    tiers: Path | None = Field(
+        None,
+        description="TOML file of the tiers that the store publishes; unset: built-in ones",
+    )
     topic_prefix: str = Field("observai.", description="put before each topic's name")
     partitions: int = Field(
         4, ge=1, le=1024, description="of a topic at its creation; `observai partitions` grows them"
     )
     topic_retention_hours: int = Field(48, ge=1, description="how long Kafka keeps samples")
-    retention_days: int = Field(30, ge=1, le=3650, description="days that samples are kept")
+    retention_days: int = Field(
+        30, ge=1, le=3650, description="most days that any tenant's samples are kept"
+    )
     sketches: bool = Field(
         default=True,
         description="whether the default tenant's windows carry quantile sketches: p50, p90, p99",
@@ -134,6 +147,11 @@ class Settings(BaseSettings):
         return self.store or f"chdb://{self.data_dir.absolute() / 'chdb'}"
 
     @property
+    def key_secret_file(self) -> Path:
+        """File that holds the secret under which keys are digested, where no setting gives it."""
+        return self.data_dir / "key.secret"
+
+    @property
     def key_file(self) -> Path:
         """File that holds the default tenant's key."""
         return self.data_dir / "default.key"
@@ -198,6 +216,8 @@ def _explain(item: Any) -> str:
     name = str(item["loc"][0])
     if name not in Settings.model_fields:
         return f"{name}: no such setting; known are {', '.join(sorted(Settings.model_fields))}"
+    if not Settings.model_fields[name].repr:
+        return f"{name}: {item['msg']} (the value is not shown; for example: openssl rand -hex 32)"
     default = Settings.model_fields[name].get_default(call_default_factory=True)
     example = default if default is not None else "see its description"
     return f"{name}={item['input']!r}: {item['msg']} (default: {example})"

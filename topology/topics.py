@@ -21,7 +21,8 @@ HOUR_MS = 3_600_000
 # Producers stay below 1 MiB a batch; a checkpoint is one record and may be larger.
 MAX_MESSAGE_BYTES = 2 << 20
 MAX_CHECKPOINT_BYTES = 8 << 20
-DEAD_LETTER_HOURS = 7 * 24
+# What is little and may be wanted after a weekend.
+LONG_KEPT, LONG_HOURS = frozenset({Topic.DEAD_LETTERS, Topic.EVENTS}), 7 * 24
 
 _ADMIN_TIMEOUT_MS = 10_000
 _SET_ON_TOPIC = 1  # DescribeConfigs: DYNAMIC_TOPIC_CONFIG, not a default of the broker
@@ -50,7 +51,7 @@ def topic_configs(topic: Topic, settings: Settings) -> dict[str, str]:
             "delete.retention.ms": "60000",
         }
     stamped = {"message.timestamp.type": "LogAppendTime"} if topic is Topic.SAMPLES else {}
-    hours = DEAD_LETTER_HOURS if topic is Topic.DEAD_LETTERS else settings.topic_retention_hours
+    hours = LONG_HOURS if topic in LONG_KEPT else settings.topic_retention_hours
     return stamped | {
         "cleanup.policy": "delete",
         "max.message.bytes": str(MAX_MESSAGE_BYTES),

@@ -11,8 +11,8 @@ from pipeline.json_series import JsonSeries
 from topology.clock import now_ms
 from topology.edge.intake import Registry
 from topology.edge.protocols.json_points import JsonPoints
-from topology.keys import Tenant
 from topology.settings import Settings
+from topology.tenants import Tenant
 
 NAME = "json"
 _POINTS_PER_BODY = 1_000

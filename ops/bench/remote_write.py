@@ -21,8 +21,8 @@ from topology.edge.compression import Decompressor, Encoding
 from topology.edge.intake import Intake, Registry
 from topology.edge.protocols.remote_write import RemoteWrite
 from topology.edge.records import records_of
-from topology.keys import Tenant
 from topology.settings import Settings
+from topology.tenants import Tenant
 
 NAME = "remote_write"
 WANTED_SERIES_PER_S = 2_000_000

@@ -8,6 +8,8 @@ import typer
 
 from ops.cli import ask, operate
 from ops.cli.anomaly import anomaly
+from ops.cli.audit import audit
+from ops.cli.key import key
 from ops.cli.options import (
     AsJson,
     ConfigFile,
@@ -18,6 +20,7 @@ from ops.cli.options import (
     settings_of,
 )
 from ops.cli.replay import replay
+from ops.cli.tenant import tenant
 from ops.cli.verify import verify
 
 app = typer.Typer(
@@ -214,6 +217,9 @@ app.command()(operate.checkpoints)
 app.command()(replay)
 app.command()(verify)
 app.add_typer(anomaly)
+app.command()(audit)
+app.add_typer(tenant)
+app.add_typer(key)
 
 
 def main() -> None:

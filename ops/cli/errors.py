@@ -27,7 +27,7 @@ _FAILURES = {
     "TopicError",
     "VerifyError",
 }
-_USAGE = {"SettingsError", "TimeError"}
+_USAGE = {"LimitError", "SettingsError", "TimeError"}
 
 
 @contextlib.contextmanager

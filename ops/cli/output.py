@@ -30,6 +30,12 @@ def show_table(table: Table) -> None:
         print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
 
 
+def show_records(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Print these fields of records as a table; what is not known is empty."""
+    rows = [["" if one.get(name) is None else one[name] for name in names] for one in records]
+    show_table(Table(list(names), [""] * len(names), rows, 0.0))
+
+
 def show_sample(sample: Sample, *, as_json: bool) -> None:
     """Print one sample on a line."""
     if as_json:
@@ -133,7 +139,8 @@ def _show_framed(table: Table) -> None:
         framed.add_row(*(Text(_plain(value)) for value in row))
     console = Console(highlight=False)
     console.print(framed)
-    console.print(f"{len(table.rows)} rows, {table.elapsed_ms:.0f} ms", style="dim")
+    took = f", {table.elapsed_ms:.0f} ms" if table.elapsed_ms else ""
+    console.print(f"{len(table.rows)} rows{took}", style="dim")
 
 
 def _plain(value: Any) -> str:

@@ -16,7 +16,7 @@ from ops.faults.running import Stuck, wait
 from ops.faults.traffic import JUMPED_AS_JSON, Request, Source
 from ops.loadgen import RequestTemplate, encode_series
 from topology.clock import now_ms
-from topology.keys import Tenant
+from topology.tenants import Tenant
 
 # Shorter than a stopped process stays silent: the repeat then overtakes the first attempt.
 ANSWER_S = 4.0

@@ -1,5 +1,7 @@
 """The load of a campaign: two clients, and generations of what they send."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ops import api
@@ -9,7 +11,7 @@ from ops.faults.running import Up, wait
 from ops.faults.tenants import add_tenant
 from ops.faults.traffic import HOUR_MS, Pattern, Source
 from topology.clock import now_ms
-from topology.keys import DEFAULT_TENANT, Tenant
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 LIVE, FAST = "faults_live", "faults_fast"
 _FAST_STEP_MS, _FAST_PAUSE_S = 10_000, 0.1
@@ -128,7 +130,8 @@ class Load:
 
     def _make_known(self, tenant: Tenant) -> str:
         """Publish the tenant and wait until every edge and the store know its key."""
-        key = add_tenant(self._up.run["kafka"], tenant)
+        run = self._up.run
+        key = add_tenant(run["kafka"], Path(run["key_file"]).parent, tenant)
         paths = [f"{url}/api/v1/ingest" for url in self._edge_urls()]
         paths.append(f"{self._up.url('store')}/api/v1/sql?query=SELECT%201")
         for url in paths:

@@ -13,7 +13,7 @@ from ops.faults.client import Stream
 from ops.faults.running import KAFKA, Up
 from ops.faults.traffic import Pattern, Request, Source
 from topology.clock import now_ms
-from topology.keys import DEFAULT_TENANT, Tenant
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 METRIC = "faults_probe"
 _ANSWER_S = 3.0

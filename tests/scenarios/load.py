@@ -7,7 +7,7 @@ from ops.faults.client import Client, Stream
 from ops.faults.running import Up
 from ops.faults.traffic import HOUR_MS, Pattern, Source
 from topology.clock import now_ms
-from topology.keys import DEFAULT_TENANT, Tenant
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 METRIC = "crash_total"
 # History a hundred times as fast as it was: all windows are over when the load ends.

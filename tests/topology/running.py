@@ -8,21 +8,18 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from schemas.config import ConfigRecord, encode_entry
 from schemas.topics import Topic
 from tests.waiting import wait_until_async
-from topology.keys import (
-    DEFAULT_TENANT,
-    Key,
-    KeyRing,
-    bootstrap_records,
-    default_tenant,
-    generate_key,
-    key_record,
-)
+from topology.bootstrap import bootstrap_records
+from topology.clock import now_ms
+from topology.config_feed import make_ring
+from topology.keys import generate_key
 from topology.metrics import Metrics
 from topology.producer import make_producer
 from topology.runtime import Context, Health
 from topology.settings import Settings
+from topology.tenants import DEFAULT_TENANT, built_in_tiers, default_tenant
 from topology.topics import ensure_topics, partition_count
 
 
@@ -67,18 +64,23 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 async def bootstrap(settings: Settings, scopes: tuple[str, ...] | None = None) -> str:
     """Make the topics, the default tenant and a key of it; return the key's text."""
     await ensure_topics(settings)
-    records = bootstrap_records(KeyRing(), settings.key_file, default_tenant(settings))
+    ring = make_ring(settings)
+    records = bootstrap_records(
+        ring, settings.key_file, default_tenant(settings), built_in_tiers(), now_ms()
+    )
     text = settings.key_file.read_text().strip()
     if scopes is not None:
-        key, text = generate_key(DEFAULT_TENANT, scopes)
-        assert isinstance(key, Key)
-        records.append(key_record(key))
-    async with producing(settings) as producer:
-        for key_bytes, value in records:
-            await producer.send_and_wait(
-                settings.topic(Topic.CONFIG), value, key=key_bytes, partition=0
-            )
+        key, text = generate_key(DEFAULT_TENANT, scopes, secret=ring.secret)
+        records.append(encode_entry(key))
+    await publish_config(settings, records)
     return text
+
+
+async def publish_config(settings: Settings, records: list[ConfigRecord]) -> None:
+    """Publish records of topic config past the store that would write them."""
+    async with producing(settings) as producer:
+        for key, value in records:
+            await producer.send_and_wait(settings.topic(Topic.CONFIG), value, key=key, partition=0)
 
 
 async def read_topic(settings: Settings, topic: Topic) -> list[ConsumerRecord]:

@@ -69,7 +69,7 @@ async def grow(settings: Settings, topics: list[Topic], to: int) -> None:
 
     async def is_shown() -> bool:
         counts = await counts_of(settings)
-        return all(counts[topic] == to for topic in topics)
+        return all(counts.get(topic) == to for topic in topics)
 
     await wait_until_async(is_shown, 20, "the broker shows the partitions")
 

@@ -13,7 +13,7 @@ from pipeline.refusals import Refusals, refuse_times
 from pipeline.series_labels import are_plain, lay_out
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
 from topology.edge.intake import Intake, Registry
-from topology.keys import Tenant
+from topology.tenants import Tenant
 
 # New series whose labels are looked at together: bounds the memory that their places take.
 _SERIES_AT_ONCE = 10_000

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from topology.edge.compression import Encoding
 from topology.edge.intake import Intake
 from topology.http import Refused, answer_refused
-from topology.keys import Tenant
+from topology.tenants import Tenant
 
 
 class BodyFormat(Protocol):

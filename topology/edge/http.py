@@ -19,8 +19,9 @@ from topology.edge.protocols import json_points
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.routes import make_endpoints
 from topology.http import Refused, authorize, measured_route
-from topology.keys import KeyRing, Tenant
+from topology.keys import KeyRing
 from topology.runtime import Context
+from topology.tenants import Tenant
 
 # Some 2 ms of decoding; a larger body would hold up the requests of others.
 _DECODE_AT_ONCE_BYTES = 1 << 20

@@ -13,8 +13,8 @@ from pipeline.refusals import Refusals
 from pipeline.starts import Starts, Zeros
 from schemas.series import SeriesBlock
 from topology.budget import EdgeBudget
-from topology.keys import Tenant
 from topology.settings import Settings
+from topology.tenants import Tenant
 
 _DAY_MS = 86_400_000
 
@@ -71,8 +71,8 @@ class Registry:
     def limits(self, tenant: Tenant) -> Limits:
         """Return what is taken of a tenant."""
         return Limits(
-            self._settings.max_labels,
-            self._settings.max_label_bytes,
+            tenant.max_labels or self._settings.max_labels,
+            tenant.max_label_bytes or self._settings.max_label_bytes,
             self._settings.max_future_s * 1000,
             tenant.retention_days * _DAY_MS,
         )

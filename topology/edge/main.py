@@ -8,6 +8,7 @@ from topology.edge.http import Edge
 from topology.edge.intake import Registry
 from topology.edge.publisher import Publisher
 from topology.producer import make_producer
+from topology.reports import Reports
 from topology.runtime import Context
 from topology.topics import ensure_topics
 
@@ -20,11 +21,13 @@ async def edge(context: Context) -> None:
     producer = make_producer(context.settings)
     registry = Registry(context.settings)
     publisher = Publisher(context, producer, registry.known)
+    reports = Reports(context, producer, feed.ring)
     disk = disk_of_broker(context.settings)
     await context.serve(Edge(context, feed.ring, registry, publisher, disk).routes())
     await ensure_topics(context.settings)
     await producer.start()
-    tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(publisher.run_ticks())]
+    works = (publisher.run(), publisher.run_ticks(), reports.run())
+    tasks = [asyncio.create_task(work) for work in works]
     if disk is not None:
         tasks.append(asyncio.create_task(watch_disk(context, disk)))
     try:

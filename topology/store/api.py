@@ -35,10 +35,11 @@ class SqlApi:
         return [measured_route(PATH, ["GET", "POST"], self._answer, self._metrics)]
 
     async def _answer(self, request: Request) -> Response:
-        tenant = authorize(self._ring, request, "read").tenant.name
+        access = authorize(self._ring, request, "read")
         sql, format_name = await _read(request)
         try:
-            body = await self._queries.run(tenant, check(sql), format_name)
+            statement = check(sql, is_admin="admin" in access.scopes)
+            body = await self._queries.run(access.tenant.name, statement, format_name)
         except RefusedStatement as refused:
             raise Refused(HTTPStatus.BAD_REQUEST, str(refused), "REFUSED_STATEMENT") from None
         except QueryFailed as failed:

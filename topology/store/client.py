@@ -16,6 +16,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from topology.store.engine_config import (
+    OPERATOR_FILTER,
+    OPERATOR_TABLES,
     ROW_FILTER,
     TENANT_SETTING,
     TENANT_TABLES,
@@ -126,10 +128,12 @@ class Engine:
         """Put the row policies on a server's tables; embedded, the users file holds them."""
         if self.embedded:
             return
-        for table in TENANT_TABLES:
+        filters = dict.fromkeys(TENANT_TABLES, ROW_FILTER)
+        filters |= dict.fromkeys(OPERATOR_TABLES, OPERATOR_FILTER)
+        for table, condition in filters.items():
             self.writer.command(
                 f"CREATE ROW POLICY IF NOT EXISTS tenant_only ON {self._database}.{table} "
-                f"USING {ROW_FILTER} TO ALL"
+                f"USING {condition} TO ALL"
             )
 
     def reader(self, tenant: str) -> AbstractContextManager[Client]:

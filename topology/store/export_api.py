@@ -8,10 +8,11 @@ from starlette.routing import Route
 
 from schemas.topics import ALL_SERIES
 from topology.http import Refused, administered, measured_route
-from topology.keys import DEFAULT_TENANT, KeyRing
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.store.export import STATEMENTS, Piece
 from topology.store.queries import FORMATS, Queries, QueryFailed
+from topology.tenants import DEFAULT_TENANT
 
 PATH = "/api/v1/admin/stored/{what}"
 TENANTS = "tenants"

@@ -23,6 +23,8 @@ from topology.store.narrow import narrow
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 RELATIONS = ("series", "samples", "rollups")
+# For keys with the scope admin.
+ADMIN_RELATIONS = ("audit",)
 MAX_SQL_CHARS = 100_000
 
 # Base tables bear these names: a CTE of such a name could be taken for the table itself.
@@ -77,7 +79,7 @@ class _Dialect(ClickHouse):
             return known or ((name, ()) if is_aggregate(name) else None)
 
 
-def check(sql: str) -> str:
+def check(sql: str, *, is_admin: bool = False) -> str:
     """Return the statement to run for the one given. Raises RefusedStatement."""
     if len(sql) > MAX_SQL_CHARS:
         raise RefusedStatement(f"the statement has {len(sql)} characters: at most {MAX_SQL_CHARS}")
@@ -85,6 +87,8 @@ def check(sql: str) -> str:
         tree = _single_query(sqlglot.parse(sql, read=_Dialect))
         for node in tree.walk():
             _check_node(node)
+            if not is_admin:
+                _check_not_for_admins(node)
         return str(_with_source(narrow(tree)).sql(dialect=_Dialect, comments=False))
     except RecursionError:
         raise RefusedStatement("the statement is nested too deeply") from None
@@ -114,6 +118,16 @@ def _check_node(node: exp.Expr) -> None:
     for types, check_one in _CHECKS:
         if isinstance(node, types):
             check_one(node)
+
+
+def _check_not_for_admins(node: exp.Expr) -> None:
+    if isinstance(node, exp.Table):
+        name = node.name
+    else:
+        column = _table_of_in(node) if isinstance(node, exp.In) else None
+        name = column.name if column else ""
+    if name in ADMIN_RELATIONS and name not in _visible_ctes(node):
+        raise RefusedStatement(f"{name} is for API keys with the scope 'admin'")
 
 
 def _check_select(select: exp.Select) -> None:
@@ -172,7 +186,7 @@ def _check_table(table: exp.Table) -> None:
     written = table.sql(dialect=_Dialect).split(" AS ")[0].split(" FINAL")[0]
     if table.args.get("db") or table.args.get("catalog"):
         raise RefusedStatement(f"{written} is not a relation here: {_relations()}")
-    if table.name not in RELATIONS and table.name not in _visible_ctes(table):
+    if not _is_relation(table.name) and table.name not in _visible_ctes(table):
         raise RefusedStatement(f"{written} is not a relation here: {_relations()}")
 
 
@@ -184,20 +198,26 @@ def _check_cte(cte: exp.CTE) -> None:
 
 def _check_in(node: exp.In) -> None:
     """Right of IN a bare name means a table, in brackets and parentheses too."""
+    field = _table_of_in(node)
+    if field is None:
+        return
+    is_known = _is_relation(field.name) or field.name in _visible_ctes(node)
+    if field.args.get("table") or not is_known:
+        raise RefusedStatement(
+            f"IN {field.sql(dialect=_Dialect)} would read a table of that name: {_relations()}; "
+            "for an array use has(array, value)"
+        )
+
+
+def _table_of_in(node: exp.In) -> exp.Column | None:
+    """Return the name that stands right of IN, if one does."""
     field = node.args.get("field")
     if field is None and len(node.expressions) == 1:
         field = node.expressions[0]
     while isinstance(field, exp.Paren | exp.Tuple | exp.Array):
         inner = [field.this] if isinstance(field, exp.Paren) else field.expressions
         field = inner[0] if len(inner) == 1 else None
-    if not isinstance(field, exp.Column):
-        return
-    is_known = field.name in RELATIONS or field.name in _visible_ctes(node)
-    if field.args.get("table") or not is_known:
-        raise RefusedStatement(
-            f"IN {field.sql(dialect=_Dialect)} would read a table of that name: {_relations()}; "
-            "for an array use has(array, value)"
-        )
+    return field if isinstance(field, exp.Column) else None
 
 
 def _check_function(node: exp.Func) -> None:
@@ -223,6 +243,10 @@ def _visible_ctes(node: exp.Expr) -> Iterator[str]:
         if (with_ := ancestor.args.get("with_")) is not None:
             yield from (cte.alias for cte in with_.expressions)
         ancestor = ancestor.parent
+
+
+def _is_relation(name: str) -> bool:
+    return name in RELATIONS or name in ADMIN_RELATIONS
 
 
 def _relations() -> str:

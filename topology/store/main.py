@@ -6,15 +6,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
 
-from schemas.topics import Topic
 from topology.broker_watch import watch_broker
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.dead_letters import DeadLetters
 from topology.disk import disk_of_store, watch_disk
-from topology.keys import bootstrap_records, default_tenant
 from topology.producer import make_producer
 from topology.runtime import Context
+from topology.store.administration import Administration
 from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
@@ -47,11 +46,13 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     queries = Queries(settings)
     producer = make_producer(settings)
     verifier = Verifier(queries)
+    administration = Administration(context, feed, queries, producer)
     await context.serve(
         [
             *SqlApi(feed.ring, queries, context.metrics).routes(),
             *VerifyApi(feed.ring, verifier, context.metrics).routes(),
             *ExportApi(feed.ring, queries, context.metrics).routes(),
+            *administration.routes(),
         ]
     )
     engine = await _open(context, migrate)
@@ -61,8 +62,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     try:
         await ensure_topics(settings)
         await producer.start()
-        await feed.start()
-        await _bootstrap(context, feed, producer)
+        watchers += await administration.begin(engine, gate)
         context.health.set("start", None)
         archive = _archive(context, engine, producer, gate)
         watchers.append(SelfCheck(context, feed.ring, verifier, archive.evidence).start())
@@ -73,7 +73,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
         await asyncio.gather(*watchers, return_exceptions=True)
         await asyncio.to_thread(queries.close)
         await context.stop_serving()
-        await feed.stop()
+        await administration.stop()
         # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
         await asyncio.wait_for(producer.stop(), _PRODUCER_STOP_S)
         await _close(context, engine, gate)
@@ -116,16 +116,6 @@ def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine
     if gate.disk is not None:
         yield watch_disk(context, gate.disk)
         yield watch_broken_parts(context, gate)
-
-
-async def _bootstrap(context: Context, feed: ConfigFeed, producer: AIOKafkaProducer) -> None:
-    """Publish the default tenant and its key where they are missing."""
-    settings = context.settings
-    records = bootstrap_records(feed.ring, settings.key_file, default_tenant(settings))
-    for key, value in records:
-        await producer.send_and_wait(settings.topic(Topic.CONFIG), value, key=key)
-    if records:
-        context.log.info("default tenant published", key_file=str(settings.key_file))
 
 
 def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer, gate: Gate) -> Archive:

@@ -112,6 +112,14 @@ class Queries:
             if not self._n_of_tenant[tenant]:
                 del self._n_of_tenant[tenant], self._slots[tenant]
 
+    async def operate(
+        self, sql: str, parameters: dict[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement of ours over all tenants; return its rows. Raises QueryFailed."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._operate, sql, parameters
+        )
+
     def close(self) -> None:
         """End the running queries and drop those that wait."""
         if self._engine is not None and self._n_of_tenant:
@@ -119,12 +127,24 @@ class Queries:
         self._engine = None
         self._threads.shutdown(wait=True, cancel_futures=True)
 
+    def _operate(self, sql: str, parameters: dict[str, Any] | None) -> list[tuple[Any, ...]]:
+        try:
+            return self._opened().operate(
+                lambda client: [tuple(row) for row in client.query(sql, parameters).result_rows]
+            )
+        except ClickHouseError as error:
+            raise explain(error, self._settings) from error
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise QueryFailed("the store is not open", "CLOSED", HTTPStatus.SERVICE_UNAVAILABLE)
+        return self._engine
+
     def _run(
         self, tenant: str, sql: str, format_name: str, parameters: dict[str, Any] | None
     ) -> bytes:
         started_s = time.perf_counter()
-        if (engine := self._engine) is None:
-            raise QueryFailed("the store is not open", "CLOSED", HTTPStatus.SERVICE_UNAVAILABLE)
+        engine = self._opened()
         try:
             with engine.reader(tenant) as client:
                 body = client.raw_query(sql, parameters, fmt=FORMATS[format_name].engine_name)

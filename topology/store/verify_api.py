@@ -11,10 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from topology.http import Refused, administered, measured_route
-from topology.keys import KeyRing, Tenant
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.store.queries import FORMATS, QueryFailed
 from topology.store.verify import MAX_RANGE_S, MAX_ROWS, MAX_SERIES, Page, Scope, Verifier
+from topology.tenants import Tenant
 
 PATH = "/api/v1/admin/verify"
 _MAX_BODY_BYTES = 64_000

@@ -14,6 +14,13 @@ from ops.supervise import data_lock
 OBSERVAI = Path(sys.prefix) / "bin" / "observai"
 RUNNER = CliRunner()
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS += [
+    f"{group.typer_instance.info.name} {(command.name or command.callback.__name__)}"
+    for group in app.registered_groups
+    if group.typer_instance
+    for command in group.typer_instance.registered_commands
+    if command.callback
+]
 
 
 def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -25,7 +32,7 @@ def run(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command: str) -> None:
     """Each command's help ends in something to copy."""
-    shown = RUNNER.invoke(app, [command, "--help"])
+    shown = RUNNER.invoke(app, [*command.split(), "--help"])
 
     assert shown.exit_code == 0
     assert "Example" in shown.output
@@ -135,6 +142,24 @@ def test_verify_that_cannot_verify_is_told_from_a_difference(
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tenant", "add", "a", "--set", "max_labels"), "'max_labels': give NAME=VALUE"),
+        (("tenant", "set", "a", "--set", "max_labels=many"), "'max_labels=many': give NAME=VALUE"),
+        (("key", "create", "--scope", "read", "--expires", "soon"), "'soon' is no span of time"),
+    ],
+)
+def test_what_an_administrator_mistypes_is_a_usage_error(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_up_on_a_held_directory_says_who_holds_it(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from ops import api
+from ops.cli.app import app
 from ops.faults.running import Up
 from ops.ports import free_base_port
 from ops.supervise.child import role_command
@@ -24,6 +26,7 @@ from topology.settings import ROLE_PORTS
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 READY_S = 60
+RUNNER = CliRunner()
 
 
 @pytest.fixture
@@ -48,6 +51,7 @@ def test_ready_one_sample_a_killed_role_and_a_clean_stop(up: Up) -> None:
     _check_processes(up)
     _check_surplus(up)
     _check_sample(up)
+    _check_tenant(up)
     _check_restart(up)
 
     children = up.children()
@@ -113,6 +117,37 @@ def _check_sample(up: Up) -> None:
         return shown.returncode == 0 and json.loads(shown.stdout)["rows"] == [[1]]
 
     wait_until(is_queryable, 20, "the sample can be queried")
+
+
+def _check_tenant(up: Up) -> None:
+    """A tenant and its key by the command line: taken by the edge, and not once it is revoked."""
+
+    def run(*arguments: str) -> str:
+        asked = [*arguments, "--data-dir", str(up.data_dir)]
+        done = RUNNER.invoke(app, asked, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def status(key: str) -> int:
+        return api.request("GET", f"{up.url('edge')}/api/v1/ingest", key=key).status
+
+    added = json.loads(run("tenant", "add", "acme", "--tier", "pro", "--json"))
+    scopes = ("--scope", "write", "--scope", "read", "--expires", "90d")
+    made = json.loads(run("key", "create", "--tenant", "acme", *scopes, "--json"))
+    assert (added["name"], made["scopes"]) == ("acme", ["write", "read"])
+    wait_until(lambda: status(made["key"]) == 200, 2, "the edge knows the key")
+    assert "acme\tpro" in run("tenant", "list")
+    assert "acme\tpro" in run("tenant", "set", "acme", "--set", "max_labels=9")
+    listed = json.loads(run("key", "list", "--tenant", "acme", "--json"))
+    assert [one["id"] for one in listed] == [made["id"]]
+    rotated = run("key", "rotate", made["id"], "--overlap", "1h").strip()
+    wait_until(lambda: status(rotated) == 200, 2, "the edge knows the new key")
+    assert run("key", "revoke", made["id"]) == f"revoked {made['id']}\n"
+    wait_until(lambda: status(made["key"]) == 401, 2, "the edge has followed")
+    assert run("tenant", "remove", "acme") == "removed acme\n"
+    wait_until(lambda: status(rotated) == 401, 2, "a removed tenant's keys open nothing")
+    wait_until(lambda: "tenant.remove" in run("audit", "--tenant", "acme"), 20, "it is audited")
+    assert "enterprise" in run("tenant", "tiers")
 
 
 def _check_restart(up: Up) -> None:

@@ -10,8 +10,8 @@ from pipeline.known_series import KnownSeries
 from tests.topology.running import make_context
 from topology.edge import publisher
 from topology.edge.intake import Intake
-from topology.keys import Tenant
 from topology.settings import load_settings
+from topology.tenants import Tenant
 
 
 def intake() -> Intake:

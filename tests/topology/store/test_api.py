@@ -11,13 +11,15 @@ import pyarrow.parquet
 import pytest
 from starlette.applications import Starlette
 
+from tests.topology.rings import add_key, new_ring
 from tests.topology.store.rows import NOON_MS, sample_block, store_samples, store_series
-from topology.keys import KeyRing, Tenant, generate_key, key_record, tenant_record
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.settings import load_settings
 from topology.store.api import SqlApi
 from topology.store.client import Engine
 from topology.store.queries import Queries
+from topology.tenants import Tenant
 
 PATH = "/api/v1/sql"
 
@@ -32,16 +34,7 @@ _SLOW = (
 
 @pytest.fixture
 def ring(tenant: str) -> KeyRing:
-    ring = KeyRing()
-    ring.apply(*tenant_record(Tenant(tenant, "pro", 30)))
-    ring.is_loaded = True
-    return ring
-
-
-def _add_key(ring: KeyRing, tenant: str, *scopes: str) -> str:
-    key, text = generate_key(tenant, scopes)
-    ring.apply(*key_record(key))
-    return text
+    return new_ring(Tenant(tenant, "pro", 30))
 
 
 @pytest.fixture
@@ -51,7 +44,7 @@ async def client(engine: Engine, ring: KeyRing, tenant: str) -> AsyncIterator[ht
     queries = Queries(settings)
     queries.open(engine)
     app = Starlette(routes=SqlApi(ring, queries, Metrics()).routes())
-    key = _add_key(ring, tenant, "read")
+    key = add_key(ring, tenant, "read")
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://store",
@@ -150,8 +143,8 @@ async def test_a_statement_may_be_posted_in_any_usual_way(
 
 async def test_keys_decide_who_reads(client: httpx.AsyncClient, ring: KeyRing, tenant: str) -> None:
     """401 without or with an unknown key, 403 without the scope; all three schemes are taken."""
-    reader = _add_key(ring, tenant, "read")
-    writer = _add_key(ring, tenant, "write")
+    reader = add_key(ring, tenant, "read")
+    writer = add_key(ring, tenant, "write")
 
     async def status(authorization: str) -> int:
         headers = {"Authorization": authorization}

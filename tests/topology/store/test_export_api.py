@@ -9,13 +9,15 @@ import pyarrow.ipc
 import pytest
 from starlette.applications import Starlette
 
+from tests.topology.rings import add_key, new_ring
 from tests.topology.store.rows import NOON_MS, sample_block, store_samples
-from topology.keys import DEFAULT_TENANT, KeyRing, Tenant, generate_key, key_record, tenant_record
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.settings import load_settings
 from topology.store.client import Engine
 from topology.store.export_api import ExportApi
 from topology.store.queries import Queries
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 PATH = "/api/v1/admin/stored"
 RANGE = {"from_ms": str(NOON_MS), "to_ms": str(NOON_MS + 3_600_000)}
@@ -23,16 +25,11 @@ RANGE = {"from_ms": str(NOON_MS), "to_ms": str(NOON_MS + 3_600_000)}
 
 @pytest.fixture
 def ring(tenant: str) -> KeyRing:
-    ring = KeyRing()
-    for name in (tenant, DEFAULT_TENANT):
-        ring.apply(*tenant_record(Tenant(name, "pro", 30)))
-    ring.is_loaded = True
-    return ring
+    return new_ring(*(Tenant(name, "pro", 30) for name in (tenant, DEFAULT_TENANT)))
 
 
 def _key(ring: KeyRing, tenant: str, *scopes: str) -> dict[str, str]:
-    key, text = generate_key(tenant, scopes)
-    ring.apply(*key_record(key))
+    text = add_key(ring, tenant, *scopes)
     return {"Authorization": f"Bearer {text}"}
 
 

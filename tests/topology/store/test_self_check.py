@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from schemas.topics import series_range
+from tests.topology.rings import new_ring
 from tests.topology.running import make_context
 from tests.topology.store.rows import NOON_MS, sample_block, store_samples, store_series
 from tests.topology.store.test_verify import Row, right_rows, store_rows
-from topology.keys import KeyRing, Tenant, tenant_record
 from topology.runtime import Context
 from topology.settings import load_settings
 from topology.store import self_check
@@ -17,6 +17,7 @@ from topology.store.client import Engine
 from topology.store.queries import Queries
 from topology.store.self_check import MARGIN_MS, SelfCheck
 from topology.store.verify import Verifier
+from topology.tenants import Tenant
 
 MINUTE_MS = 60_000
 N_PARTITIONS = 4
@@ -68,8 +69,7 @@ class Checked:
 
 @pytest.fixture
 def checked(engine: Engine, tenant: str) -> Iterator[Checked]:
-    ring = KeyRing()
-    ring.apply(*tenant_record(Tenant(tenant, "pro", 3650)))
+    ring = new_ring(Tenant(tenant, "pro", 3650))
     queries = Queries(load_settings())
     queries.open(engine)
     context = make_context("store", load_settings())
@@ -193,8 +193,7 @@ async def test_a_failed_query_is_a_line_in_the_log_and_no_more(
     engine: Engine, tenant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The store is closed, or takes too long."""
-    ring = KeyRing()
-    ring.apply(*tenant_record(Tenant(tenant, "pro", 30)))
+    ring = new_ring(Tenant(tenant, "pro", 30))
     context = make_context("store", load_settings())
     check = SelfCheck(context, ring, Verifier(Queries(load_settings())), KnownEvidence())
 

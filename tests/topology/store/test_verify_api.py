@@ -9,8 +9,9 @@ import pyarrow.ipc
 import pytest
 from starlette.applications import Starlette
 
+from tests.topology.rings import add_key, add_tenant, new_ring
 from tests.topology.store.rows import NOON_MS, sample_block, store_samples, store_series
-from topology.keys import DEFAULT_TENANT, KeyRing, Tenant, generate_key, key_record, tenant_record
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.settings import load_settings
 from topology.store import verify
@@ -18,6 +19,7 @@ from topology.store.client import Engine
 from topology.store.queries import Queries
 from topology.store.verify import Verdict, Verifier
 from topology.store.verify_api import PATH, Chosen, VerifyApi
+from topology.tenants import DEFAULT_TENANT, Tenant
 
 NOON_S = NOON_MS // 1000
 LARGEST = 2**64 - 1
@@ -35,17 +37,15 @@ class Client:
         self, tenant: str, path: str, question: dict[str, Any], *scopes: str
     ) -> httpx.Response:
         if self._ring.tenant(tenant) is None:
-            self._ring.apply(*tenant_record(Tenant(tenant, "pro", 30)))
-        key, text = generate_key(tenant, scopes or ("admin",))
-        self._ring.apply(*key_record(key))
+            add_tenant(self._ring, Tenant(tenant, "pro", 30))
+        text = add_key(self._ring, tenant, *(scopes or ("admin",)))
         headers = {"Authorization": f"Bearer {text}"}
         return await self._http.post(PATH + path, json=question, headers=headers)
 
 
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[Client]:
-    ring = KeyRing()
-    ring.is_loaded = True
+    ring = new_ring()
     queries = Queries(load_settings())
     queries.open(engine)
     app = Starlette(routes=VerifyApi(ring, Verifier(queries), Metrics()).routes())

@@ -12,7 +12,7 @@ from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Intake, Registry
-from topology.keys import Tenant
+from topology.tenants import Tenant
 
 PATHS = ("/api/v1/ingest", "/functions/v1/ingest")
 _ERRORS_SHOWN = 1000

@@ -16,7 +16,7 @@ from topology.edge.compression import SNAPPY, ZSTD, Encoding
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Intake, Registry, summarize
 from topology.http import Refused, answer_refused
-from topology.keys import Tenant
+from topology.tenants import Tenant
 
 # Senders that leave the header out send snappy, as Prometheus takes it, too.
 _ENCODINGS = {"": Encoding.SNAPPY} | SNAPPY | ZSTD

@@ -1,0 +1,296 @@
+"""Tenants, keys and audit over the real broker and engine: who may do what, and what follows."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+
+from schemas.topics import Topic
+from tests.topology.running import bootstrap, make_context, producing, read_topic
+from tests.topology.store.rows import read
+from tests.waiting import wait_until_async
+from topology.clock import now_ms
+from topology.config_feed import ConfigFeed
+from topology.keys import KeyRing
+from topology.settings import Settings
+from topology.store.administration import Administration
+from topology.store.api import SqlApi
+from topology.store.client import Engine
+from topology.store.gate import Gate
+from topology.store.queries import Queries
+
+pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
+
+ADMIN = "/api/v1/admin"
+
+
+@dataclass
+class Store:
+    """The admin API of one store: requests with a key, and the ring of another process."""
+
+    settings: Settings
+    http: httpx.AsyncClient
+    follower: KeyRing
+    operator: str
+
+    async def ask(
+        self, method: str, path: str, key: str | None = None, **arguments: Any
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key or self.operator}"}
+        return await self.http.request(method, ADMIN + path, headers=headers, **arguments)
+
+    async def make_key(self, tenant: str, *scopes: str) -> dict[str, Any]:
+        body = {"tenant": tenant, "scopes": list(scopes)}
+        answer = await self.ask("POST", "/keys", json=body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def followed(self, condition: Any, what: str) -> None:
+        """Wait until the other process sees it: within two seconds."""
+
+        async def holds() -> bool:
+            return bool(condition(self.follower))
+
+        await wait_until_async(holds, 2, what)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(
+    kafka: Settings, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Store]:
+    """One store for all tests here: they differ by their tenants."""
+    settings = kafka.model_copy(
+        update={
+            "topic_prefix": f"test-{uuid.uuid4().hex[:12]}.",
+            "data_dir": tmp_path_factory.mktemp("admin"),
+        }
+    )
+    operator = await bootstrap(settings)
+    context = make_context("store", settings)
+    feed, follower = ConfigFeed(context), ConfigFeed(make_context("edge", settings))
+    queries = Queries(settings)
+    queries.open(engine)
+    async with producing(settings) as producer:
+        administration = Administration(context, feed, queries, producer)
+        sql = SqlApi(feed.ring, queries, context.metrics)
+        app = Starlette(routes=[*administration.routes(), *sql.routes()])
+        await follower.start()
+        tasks = await administration.begin(engine, Gate(None))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://store"
+        ) as http:
+            yield Store(settings, http, follower.ring, operator)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await administration.stop()
+        await follower.stop()
+        queries._threads.shutdown()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def store(deployment: Store, tenant: str) -> Store:
+    """The store, with a tenant of the test's own."""
+    added = await deployment.ask("POST", "/tenants", json={"name": tenant, "tier": "pro"})
+    assert added.status_code == 201, added.text
+    return deployment
+
+
+async def test_a_tenant_is_added_changed_and_removed_for_every_process(
+    store: Store, tenant: str
+) -> None:
+    path = f"/tenants/{tenant}"
+    shown = (await store.ask("GET", path)).json()
+    await store.followed(lambda ring: ring.tenant(tenant), "added")
+    changed = await store.ask("PATCH", path, json={"tier": "free", "set": {"max_labels": 9}})
+    await store.followed(lambda ring: ring.tenant(tenant).max_labels == 9, "changed")
+    back = await store.ask("PATCH", path, json={"unset": ["max_labels"]})
+    key = await store.make_key(tenant, "read")
+    removed = await store.ask("DELETE", path)
+    await store.followed(lambda ring: ring.tenant(tenant) is None, "removed")
+
+    assert (shown["tier"], shown["limits"]["max_labels"], shown["overrides"]) == ("pro", 64, {})
+    assert changed.json()["limits"]["max_labels"] == 9
+    assert (back.json()["tier"], back.json()["limits"]["max_labels"]) == ("free", 32)
+    assert removed.status_code == 204
+    assert store.follower.lookup(key["key"], now_ms()) is None
+    assert tenant not in [one["name"] for one in (await store.ask("GET", "/tenants")).json()]
+
+
+async def test_the_name_of_a_removed_tenant_is_not_given_to_another(
+    store: Store, tenant: str
+) -> None:
+    """Who got it would read the rows of the one before."""
+    await store.ask("DELETE", f"/tenants/{tenant}")
+
+    again = await store.ask("POST", "/tenants", json={"name": tenant})
+    restored = await store.ask("POST", "/tenants", json={"name": tenant, "restore": True})
+    twice = await store.ask("POST", "/tenants", json={"name": tenant, "restore": True})
+
+    assert (again.status_code, restored.status_code, twice.status_code) == (409, 201, 409)
+    assert "was removed at" in again.json()["error"]
+
+
+async def test_a_key_is_shown_once_and_works_everywhere_until_it_is_revoked(
+    store: Store, tenant: str
+) -> None:
+    made = await store.make_key(tenant, "read", "write")
+    text, key_id = made.pop("key"), made["id"]
+    await store.followed(lambda ring: ring.lookup(text, now_ms()), "made")
+    listed = (await store.ask("GET", f"/keys?tenant={tenant}")).json()
+    revoked = await store.ask("DELETE", f"/keys/{key_id}")
+    await store.followed(lambda ring: ring.lookup(text, now_ms()) is None, "revoked")
+
+    assert (made["scopes"], made["tenant"]) == (["read", "write"], tenant)
+    assert [one["id"] for one in listed] == [key_id]
+    assert text not in str(listed)
+    assert revoked.status_code == 204
+    assert (await store.ask("DELETE", f"/keys/{key_id}")).status_code == 204
+    assert (await store.ask("GET", f"/keys?tenant={tenant}")).json() == []
+    (dead,) = (await store.ask("GET", f"/keys?tenant={tenant}&all=true")).json()
+    assert dead["state"] == "revoked"
+
+
+async def test_a_key_is_rotated_with_an_overlap(store: Store, tenant: str) -> None:
+    old = await store.make_key(tenant, "write")
+
+    with_overlap = await store.ask("POST", f"/keys/{old['id']}/rotate", json={})
+    both = (await store.ask("GET", f"/keys?tenant={tenant}")).json()
+    at_once = await store.ask(
+        "POST", f"/keys/{with_overlap.json()['id']}/rotate", json={"overlap_s": 0}
+    )
+    late = await store.ask("POST", f"/keys/{with_overlap.json()['id']}/rotate", json={})
+
+    assert with_overlap.json()["scopes"] == ["write"]
+    assert with_overlap.json()["replaces"] == old["id"]
+    assert len(both) == 2
+    assert both[0]["expires"] == with_overlap.json()["old_expires"]
+    left = (await store.ask("GET", f"/keys?tenant={tenant}")).json()
+    assert [one["id"] for one in left] == [old["id"], at_once.json()["id"]]
+    assert late.status_code == 409
+    assert "is expired" in late.json()["error"]
+
+
+async def test_a_tenants_administrator_sees_and_changes_nothing_of_others(
+    store: Store, tenant: str
+) -> None:
+    admin = (await store.make_key(tenant, "admin"))["key"]
+    reader = (await store.make_key(tenant, "read"))["key"]
+    (others,) = (await store.ask("GET", "/keys?tenant=default")).json()
+
+    async def status(method: str, path: str, key: str = admin, **arguments: Any) -> int:
+        return (await store.ask(method, path, key, **arguments)).status_code
+
+    assert await status("GET", "/tiers") == 200
+    assert await status("GET", f"/tenants/{tenant}") == 200
+    assert await status("POST", "/keys", json={"scopes": ["read"]}) == 201
+    assert await status("GET", "/tenants") == 403
+    assert await status("GET", "/tenants/default") == 403
+    assert await status("POST", "/tenants", json={"name": "x"}) == 403
+    assert await status("PATCH", f"/tenants/{tenant}", json={"tier": "enterprise"}) == 403
+    assert await status("DELETE", "/tenants/default") == 403
+    assert await status("GET", "/keys?tenant=default") == 403
+    assert await status("POST", "/keys", json={"scopes": ["read"], "tenant": "default"}) == 403
+    assert await status("DELETE", f"/keys/{others['id']}") == 404
+    assert await status("POST", f"/keys/{others['id']}/rotate", json={}) == 404
+    assert await status("GET", "/audit?tenant=default") == 403
+    assert {one["tenant"] for one in (await store.ask("GET", "/keys", admin)).json()} == {tenant}
+    for path in ("/tiers", "/tenants", "/keys", "/audit"):
+        assert await status("GET", path, reader) == 403
+
+
+@pytest.mark.parametrize(
+    ("request_line", "body", "status", "words"),
+    [
+        ("POST /tenants", {"name": "a b"}, 400, "a letter or digit first"),
+        ("POST /tenants", {"name": "a", "tier": "gold"}, 400, "'gold': one of free, pro"),
+        ("POST /tenants", {"name": "a", "overrides": {"x": 1}}, 400, "x: no such limit"),
+        ("POST /tenants", {"name": "a", "overrides": {"max_labels": 0}}, 400, "max_labels"),
+        ("POST /tenants", {"nam": "a"}, 400, "nam"),
+        ("PATCH /tenants/nobody", {"tier": "pro"}, 404, "no tenant 'nobody'"),
+        ("PATCH /tenants/default", {"unset": ["x"]}, 400, "x: no such limit"),
+        ("DELETE /tenants/default", None, 409, "cannot be removed"),
+        ("DELETE /tenants/nobody", None, 404, "no tenant 'nobody'"),
+        ("POST /keys", {"scopes": ["root"]}, 400, "root"),
+        ("POST /keys", {"scopes": []}, 400, "scopes"),
+        ("POST /keys", {"scopes": ["read"], "tenant": "nobody"}, 404, "no tenant 'nobody'"),
+        ("POST /keys", {"scopes": ["read"], "expires_s": 0}, 400, "expires_s"),
+        ("DELETE /keys/none", None, 404, "no key 'none'"),
+        ("GET /audit?limit=x", None, 400, "limit='x': a number"),
+    ],
+)
+async def test_what_is_wrong_is_said(
+    store: Store, request_line: str, body: Any, status: int, words: str
+) -> None:
+    answer = await store.ask(*request_line.split(), json=body)
+
+    assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+
+
+async def test_the_last_key_of_the_operator_cannot_be_revoked(store: Store) -> None:
+    first = store.operator
+    (own,) = (await store.ask("GET", "/keys?tenant=default")).json()
+    refused = await store.ask("DELETE", f"/keys/{own['id']}")
+    second = await store.make_key("default", "admin")
+    revoked = await store.ask("DELETE", f"/keys/{own['id']}", second["key"])
+
+    store.operator = second["key"]
+    assert (refused.status_code, revoked.status_code) == (409, 204)
+    assert "last admin key" in refused.json()["error"]
+    assert (await store.ask("GET", "/keys", first)).status_code == 401
+
+
+async def test_every_change_is_audited_and_only_administrators_read_it(
+    store: Store, engine: Engine, tenant: str
+) -> None:
+    admin = await store.make_key(tenant, "admin", "read")
+    reader = await store.make_key(tenant, "read")
+    await store.ask("PATCH", f"/tenants/{tenant}", json={"set": {"max_labels": 5}})
+    await store.ask("DELETE", f"/keys/{reader['id']}", admin["key"])
+    await store.ask("POST", "/tenants", json={"name": tenant})
+
+    async def all_kept() -> bool:
+        return len((await store.ask("GET", f"/audit?tenant={tenant}")).json()) == 5
+
+    await wait_until_async(all_kept, 20, "five entries of the tenant")
+    entries = (await store.ask("GET", "/audit", admin["key"])).json()
+    assert [one["action"] for one in reversed(entries)] == [
+        *("tenant.add", "key.create", "key.create", "tenant.set", "key.revoke"),
+    ]
+    last = entries[0]
+    assert (last["actor"], last["actor_tenant"]) == (admin["id"], tenant)
+    assert (last["target"], last["address"]) == (reader["id"], "127.0.0.1")
+    assert entries[1]["details"] == "max_labels=5"
+    assert all(one["tenant"] == tenant for one in entries)
+    assert admin["key"] not in str(entries)
+
+    async def rows(key: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}"}
+        query = {"query": "SELECT action FROM audit ORDER BY time"}
+        return await store.http.get("/api/v1/sql", params=query, headers=headers)
+
+    other = await store.make_key(tenant, "read")
+    assert (await rows(admin["key"])).json()["rows"][0] == ["tenant.add"]
+    assert (await rows(other["key"])).json()["error"].startswith("audit is for API keys")
+    assert read(engine, f"{tenant}-other", "SELECT count() FROM audit") == [(0,)]
+
+
+async def test_an_audit_entry_stands_in_the_log_if_and_only_if_its_change_does(
+    store: Store, tenant: str
+) -> None:
+    before = len(await read_topic(store.settings, Topic.EVENTS))
+
+    refused = await store.ask("POST", "/tenants", json={"name": tenant})
+    unchanged = len(await read_topic(store.settings, Topic.EVENTS))
+    await store.make_key(tenant, "read")
+
+    assert refused.status_code == 409
+    assert unchanged == before
+    assert len(await read_topic(store.settings, Topic.EVENTS)) > before

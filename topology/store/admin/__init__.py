@@ -1,0 +1,1 @@
+"""The admin API: tenants, keys and the audit, for keys with the scope admin."""

@@ -1,0 +1,64 @@
+"""`/api/v1/admin/audit`: who did what, when and from where; the newest first."""
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from topology.clock import now_ms
+from topology.http import Refused, authorize, measured_route, named_past_tenant
+from topology.keys import KeyRing
+from topology.metrics import Metrics
+from topology.store.admin.changes import json_response, rfc3339
+from topology.store.queries import Queries
+
+PATH = "/api/v1/admin/audit"
+MAX_ENTRIES = 10_000
+_LAST_MS = 4_102_444_800_000
+_COLUMNS = ("time", "tenant", "actor", "actor_tenant", "address", "action", "target", "details")
+# An empty tenant: all of them.
+_STATEMENT = """
+    SELECT toUnixTimestamp64Milli(time), tenant, actor, actor_tenant, address, action, target,
+        details
+    FROM stored_audit FINAL
+    WHERE ({tenant:String} = '' OR tenant = {tenant:String})
+        AND time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+    ORDER BY time DESC, id LIMIT {limit:UInt32}
+    """
+
+
+class AuditApi:
+    """The route. An operator sees all entries, another administrator those about its tenant."""
+
+    def __init__(self, ring: KeyRing, queries: Queries, metrics: Metrics) -> None:
+        self._ring = ring
+        self._queries = queries
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        """Return the routes for Context.serve."""
+        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+
+    async def _answer(self, request: Request) -> Response:
+        access = authorize(self._ring, request, "admin")
+        named = request.query_params.get("tenant")
+        parameters: dict[str, Any] = {
+            "tenant": named_past_tenant(self._ring, access, named) or "",
+            "from_ms": _number(request, "from_ms", 0, _LAST_MS),
+            "to_ms": _number(request, "to_ms", now_ms() + 60_000, _LAST_MS),
+            "limit": _number(request, "limit", 100, MAX_ENTRIES),
+        }
+        rows = await self._queries.operate(_STATEMENT, parameters)
+        return json_response(
+            [dict(zip(_COLUMNS, (rfc3339(row[0]), *row[1:]), strict=True)) for row in rows]
+        )
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isdecimal() or int(text) > most:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}={text!r}: a number from 0 to {most}")
+    return int(text)
