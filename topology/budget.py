@@ -29,24 +29,34 @@ class EdgeBudget:
 
 @dataclass(frozen=True, slots=True)
 class WorkerBudget:
-    """State of all window engines, records on their way to the broker, held acknowledgements."""
+    """State of all engines, records on their way to the broker, held acknowledgements."""
 
-    memory_bytes: int
+    engine_bytes: int
     unsent_bytes: int
     held_records: int
 
     @classmethod
-    def of(cls, memory_bytes: int) -> Self:
-        """Divide: three quarters for windows, a thirty-second for each of the others."""
-        share = memory_bytes // 32
-        return cls(memory_bytes, share, share // BYTES_PER_HELD_RECORD)
+    def of(cls, memory_bytes: int, *, scores: bool = True) -> Self:
+        """Divide: three quarters for engines, a thirty-second for each of the others.
+
+        scores: whether there are two stages, for windows and for scores, which get half each.
+        """
+        share = memory_bytes // 32 // (2 if scores else 1)
+        return cls(24 * share, share, share // BYTES_PER_HELD_RECORD)
 
     def window_bytes(self, n_partitions: int) -> int:
-        """Return what the engine of one of so many partitions may hold.
+        """Return what the windows of one of so many partitions may hold.
 
         A checkpoint, of one partition at a time, takes three times its state while it is packed.
         """
-        return self.memory_bytes * 3 // 4 // (n_partitions + 3)
+        return self.engine_bytes // (n_partitions + 3)
+
+    def score_bytes(self, n_partitions: int) -> int:
+        """Return what the scores of one of so many partitions may hold.
+
+        Models are packed where they are, to two thirds at most, and once more by the checkpoint.
+        """
+        return self.engine_bytes // (n_partitions + 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from topology.score_metrics import ScoreMetrics
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
     """All metric families over one registry; a role records those of its own parts."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915 - one statement a family
         self.registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
@@ -158,7 +160,7 @@ class Metrics:
         self.checkpoint_bytes = Gauge(
             "observai_checkpoint_bytes",
             "Size of the newest checkpoint.",
-            ["partition"],
+            ["stage", "partition"],
             registry=registry,
         )
         self.memory_bytes = Gauge(
@@ -172,9 +174,10 @@ class Metrics:
             "Series that a window engine forgot for want of memory; the store has their windows.",
             registry=registry,
         )
+        self.scores = ScoreMetrics(registry)
         self.held_records = Gauge(
             "observai_held_records",
             "Records read and not yet acknowledged to Kafka.",
-            ["partition"],
+            ["stage", "partition"],
             registry=registry,
         )

@@ -28,7 +28,7 @@ _STABLE = "Stable"
 async def watch_readers(
     context: Context, group: str, topics: Iterable[str], rejoin: Callable[[], Awaitable[None]]
 ) -> None:
-    """Keep the health's part "readers" and the metric of unread partitions true until cancelled.
+    """Keep a part of the health and the metric of unread partitions true until cancelled.
 
     rejoin: makes this process join the group again.
     """
@@ -48,7 +48,7 @@ async def watch_readers(
                 # Once may be a growth that the group is just about to follow.
                 unread, before = found & before, found
                 context.metrics.unread_partitions.labels(group).set(len(unread))
-                context.health.set("readers", _text(group, unread) if unread else None)
+                context.health.set(f"readers of {group}", _text(group, unread) if unread else None)
                 if unread and time.monotonic() - asked_s >= _REJOIN_EVERY_S:
                     context.log.warning("joining again", reason=_text(group, unread))
                     asked_s = time.monotonic()

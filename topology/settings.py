@@ -86,6 +86,16 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="name of this process among those of its role, the same after a restart",
     )
+    scores: bool = Field(default=True, description="whether workers score windows for anomalies")
+    scores_stored_from: float = Field(
+        0.5, ge=0, description="least score that is stored; 0: every window of every series"
+    )
+    scores_forget_hours: int = Field(
+        72, ge=1, description="a series silent for so long is learned anew"
+    )
+    anomaly_rules: Path | None = Field(
+        None, description="TOML file: which series are scored, and which deviations count"
+    )
     checkpoint_s: int = Field(10, ge=1, le=600, description="seconds between two checkpoints")
     min_free_bytes: int = Field(
         512 * MIB,
@@ -128,6 +138,16 @@ class Settings(BaseSettings):
                 f"{value!r} is neither chdb://PATH nor clickhouse://user:pw@host:port/db"
             )
         return value or None
+
+    @field_validator("anomaly_rules")
+    @classmethod
+    def _are_rules(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            # Compiled code and Arrow: no process without rules should pay for them.
+            from topology.anomaly_rules import read_rules  # noqa: PLC0415
+
+            read_rules(value)
+        return value
 
     @field_validator("log_level")
     @classmethod

@@ -70,7 +70,8 @@ def checkpoints(
     A worker does not begin a partition whose state it cannot read: it would begin in the middle
     of the log. After a downgrade start the newer build, or give the state up here and start the
     workers again: they go back by as much as a window can be open, and windows that began before
-    are computed from the stored samples. Exit code 1 if there is one that cannot be read.
+    are computed from the stored samples. Scores are learned anew. Exit code 1 if there is one that
+    cannot be read.
 
     \b
     Examples:
@@ -89,7 +90,7 @@ def checkpoints(
         settings, _ = places.find(given)
         if partition is not None and not drop:
             raise typer.BadParameter("--partition goes with --drop")
-        dropped = asyncio.run(ops.drop(settings, partition)) if drop else {}
-        found = asyncio.run(ops.look(settings))
+        dropped = asyncio.run(ops.drop_all(settings, partition)) if drop else {}
+        found = asyncio.run(ops.look_at_all(settings))
     show_checkpoints(found, dropped, as_json=as_json)
     raise typer.Exit(int(any(one.is_lost for one in found.values())))

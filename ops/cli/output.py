@@ -13,6 +13,7 @@ from ops.doctor import Check
 from ops.query import Sample, Table
 
 if TYPE_CHECKING:
+    from ops.checkpoints import Owner
     from ops.partitions import Partitions
     from topology.worker.checkpoints import Loaded
 
@@ -78,18 +79,19 @@ def show_partitions(found: "Partitions", *, as_json: bool) -> None:
 
 
 def show_checkpoints(
-    found: Mapping[int, "Loaded"], dropped: Mapping[int, int], *, as_json: bool
+    found: Mapping["Owner", "Loaded[Any]"], dropped: Mapping["Owner", int], *, as_json: bool
 ) -> None:
     """Print where each partition's newest checkpoint stands, and what cannot be read."""
     rows = [
         {
-            "partition": number,
+            "stage": owner[0],
+            "partition": owner[1],
             "sequence": one.newest[0] if one.newest else None,
             "next_offset": one.newest[1].next_offset if one.newest else None,
             "unreadable": one.broken,
-            "records_dropped": dropped.get(number, 0),
+            "records_dropped": dropped.get(owner, 0),
         }
-        for number, one in sorted(found.items())
+        for owner, one in found.items()
     ]
     if as_json:
         print(json.dumps({"checkpoints": rows}))
@@ -98,7 +100,7 @@ def show_checkpoints(
         at = f"goes on at offset {row['next_offset']}" if row["sequence"] else "none"
         gone = f", {row['records_dropped']} records dropped" if row["records_dropped"] else ""
         broken = f", CANNOT READ {row['unreadable']}" if row["unreadable"] else ""
-        print(f"partition {row['partition']:<4} {at}{gone}{broken}")
+        print(f"{row['stage']:6} partition {row['partition']:<4} {at}{gone}{broken}")
 
 
 def show_migrations(applied: Sequence[str], *, as_json: bool) -> None:

@@ -123,7 +123,7 @@ class Replay:
     async def _run(
         self, chosen: Chosen, own: Tables, state: ReplayState | None, *, compares: bool
     ) -> Outcome:
-        budget = WorkerBudget.of(self._settings.memory_bytes)
+        budget = WorkerBudget.of(self._settings.memory_bytes, scores=False)
         makes = Engines(self._config, budget.window_bytes(chosen.source.n_open()))
         position = _position(state, makes)
         n_before = position.n_samples

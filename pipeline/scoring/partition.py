@@ -16,8 +16,8 @@ from pipeline.scoring.models import Room
 from pipeline.scoring.rules import WIDTHS_S, SeriesRules
 from pipeline.scoring.series_table import BYTES_PER_SERIES
 from pipeline.scoring.width import WidthScores
-from schemas.checkpoints import ScoresState
 from schemas.rollups import RollupBlock
+from schemas.score_checkpoints import ScoresState
 from schemas.scores import ScoreBlock
 from schemas.series import SeriesBlock
 

@@ -12,8 +12,8 @@ from pipeline.scoring.rules import SeriesRules
 from pipeline.scoring.series_table import NO_MODEL, SERIES, SeriesTable, take_windows
 from pipeline.scoring.values import Value
 from pipeline.slots import NO_WINDOW
-from schemas.checkpoints import WidthState
 from schemas.rollups import RollupBlock
+from schemas.score_checkpoints import WidthState
 from schemas.scores import ScoreBlock
 from schemas.series import MetricType, SeriesBlock
 

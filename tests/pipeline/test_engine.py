@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.windows import Closed, PartitionWindows, WindowConfig
-from schemas.checkpoints import Checkpoint, decode_chunk, encode_checkpoint, newest_checkpoint
+from schemas.checkpoints import WINDOWS, Checkpoint
+from schemas.chunks import chunks_of, decode_chunk, newest_checkpoint, pack
 from schemas.samples import (
     FINE_WINDOWS,
     REMAPPED,
@@ -68,8 +69,8 @@ def end_of(log: Sequence[SampleBlock]) -> SampleBlock:
 
 
 def through_a_checkpoint(windows: PartitionWindows) -> PartitionWindows:
-    chunks = encode_checkpoint(0, 1, Checkpoint(7, windows.snapshot()))
-    found = newest_checkpoint(decode_chunk(value) for _, value in chunks)
+    chunks = chunks_of(WINDOWS, 0, 1, pack(Checkpoint(7, windows.snapshot())))
+    found = newest_checkpoint(WINDOWS, [decode_chunk(WINDOWS, one) for _, one in chunks])
     assert found is not None
     return PartitionWindows(CONFIG, found[1].windows)
 

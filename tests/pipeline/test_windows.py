@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.windows import Closed, PartitionWindows, WindowConfig
-from schemas.checkpoints import Checkpoint, decode_chunk, encode_checkpoint, newest_checkpoint
+from schemas.checkpoints import WINDOWS, Checkpoint
+from schemas.chunks import chunks_of, decode_chunk, newest_checkpoint, pack
 from schemas.samples import STALE_MARKER_BITS, SampleBlock, tick
 from tests.reference import RollupRow, rollup_reference
 
@@ -231,8 +232,9 @@ def run(log: list[tuple[int, list[Sample]]], crash_at: int | None = None) -> Sto
     store, windows = Store(), PartitionWindows(CONFIG)
     for at, (receive_ms, samples) in enumerate(log):
         if at == crash_at:
-            chunks = encode_checkpoint(0, 1, Checkpoint(at, windows.snapshot()))
-            found = newest_checkpoint(decode_chunk(value) for _, value in chunks)
+            packed = pack(Checkpoint(at, windows.snapshot()))
+            chunks = chunks_of(WINDOWS, 0, 1, packed)
+            found = newest_checkpoint(WINDOWS, [decode_chunk(WINDOWS, one) for _, one in chunks])
             assert found is not None
             windows = PartitionWindows(CONFIG, found[1].windows)
         store.insert(samples)

@@ -1,21 +1,14 @@
 """Checkpoints in chunks."""
 
 import os
+from collections.abc import Iterable
 
 import cramjam
 import msgspec
 import pytest
 
-from schemas.checkpoints import (
-    MAX_CHUNK_BYTES,
-    Checkpoint,
-    OpenState,
-    PartitionState,
-    TenantState,
-    decode_chunk,
-    encode_checkpoint,
-    newest_checkpoint,
-)
+from schemas.checkpoints import WINDOWS, Checkpoint, OpenState, PartitionState, TenantState
+from schemas.chunks import MAX_CHUNK_BYTES, chunks_of, decode_chunk, newest_checkpoint, pack
 from schemas.errors import InvalidRecord, UnknownVersion
 
 
@@ -25,23 +18,30 @@ def make(next_offset: int, size: int = 10) -> Checkpoint:
     return Checkpoint(next_offset, PartitionState(4, 7, 8, [state]))
 
 
+def encode(partition: int, sequence: int, checkpoint: Checkpoint) -> list[tuple[bytes, bytes]]:
+    return list(chunks_of(WINDOWS, partition, sequence, pack(checkpoint)))
+
+
+def newest(values: Iterable[bytes]) -> tuple[int, Checkpoint] | None:
+    return newest_checkpoint(WINDOWS, [decode_chunk(WINDOWS, value) for value in values])
+
+
 def test_a_large_checkpoint_is_put_together_again() -> None:
     checkpoint = make(5, 2 * MAX_CHUNK_BYTES)
 
-    records = encode_checkpoint(3, 8, checkpoint)
+    records = encode(3, 8, checkpoint)
 
     assert len(records) == 3
     assert {key for key, _ in records} == {f"window/3/0/{at}".encode() for at in range(3)}
-    chunks = [decode_chunk(value) for _, value in reversed(records)]
-    assert newest_checkpoint(chunks) == (8, checkpoint)
+    assert newest(value for _, value in reversed(records)) == (8, checkpoint)
 
 
 def test_an_unfinished_checkpoint_leaves_the_one_before() -> None:
     """A kill between two chunks must not cost the state."""
-    old, new = encode_checkpoint(0, 1, make(5)), encode_checkpoint(0, 2, make(9, MAX_CHUNK_BYTES))
+    old, new = encode(0, 1, make(5)), encode(0, 2, make(9, MAX_CHUNK_BYTES))
     compacted = dict(old) | dict(new[:1])
 
-    found = newest_checkpoint(decode_chunk(value) for value in compacted.values())
+    found = newest(compacted.values())
 
     assert found is not None
     assert found[0] == 1
@@ -51,13 +51,13 @@ def test_an_unfinished_checkpoint_leaves_the_one_before() -> None:
 @pytest.mark.parametrize("n_of_first", [0, 1, 2, 3])
 def test_two_writers_of_one_sequence_are_not_mixed(n_of_first: int) -> None:
     """A worker that was halted in the middle goes on after another one has taken its place."""
-    old = encode_checkpoint(0, 1, make(5))
-    halted = encode_checkpoint(0, 2, make(8, 2 * MAX_CHUNK_BYTES))
-    second = encode_checkpoint(0, 2, make(9, 2 * MAX_CHUNK_BYTES))
+    old = encode(0, 1, make(5))
+    halted = encode(0, 2, make(8, 2 * MAX_CHUNK_BYTES))
+    second = encode(0, 2, make(9, 2 * MAX_CHUNK_BYTES))
     log = [*old, *halted[:n_of_first], *second, *halted[n_of_first:]]
 
-    before = newest_checkpoint(decode_chunk(value) for _, value in log)
-    after = newest_checkpoint(decode_chunk(value) for value in dict(log).values())
+    before = newest(value for _, value in log)
+    after = newest(dict(log).values())
 
     assert before is not None
     assert before[1].next_offset in {8, 9}
@@ -66,18 +66,18 @@ def test_two_writers_of_one_sequence_are_not_mixed(n_of_first: int) -> None:
 
 
 def test_no_chunks_are_no_checkpoint() -> None:
-    assert newest_checkpoint([]) is None
+    assert newest([]) is None
 
 
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(UnknownVersion, match="version 99"):
-        decode_chunk(msgspec.msgpack.encode([99, 0, 0, 0, 1, b""]))
+        decode_chunk(WINDOWS, msgspec.msgpack.encode([99, 0, 0, 0, 1, b""]))
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", msgspec.msgpack.encode([]), b"\x05"])
 def test_noise_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidRecord):
-        decode_chunk(payload)
+        decode_chunk(WINDOWS, payload)
 
 
 def test_a_checkpoint_of_version_1_is_taken_over() -> None:
@@ -86,7 +86,7 @@ def test_a_checkpoint_of_version_1_is_taken_over() -> None:
     old = [5, 60_000, [["t", 30, 1, 2, 3, b"slots", rows, b"dirty"]]]
     packed = bytes(cramjam.lz4.compress_block(msgspec.msgpack.encode(old)))
 
-    found = newest_checkpoint([decode_chunk(msgspec.msgpack.encode([1, 0, 9, 0, 1, packed]))])
+    found = newest([msgspec.msgpack.encode([1, 0, 9, 0, 1, packed])])
 
     assert found is not None
     (tenant,) = found[1].windows.tenants

@@ -1,20 +1,14 @@
-"""Checkpoints of the window stage on the compacted topic `checkpoints`."""
+"""Checkpoints of a stage on the compacted topic `checkpoints`."""
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Generic, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from schemas.checkpoints import (
-    Checkpoint,
-    Chunk,
-    chunks_of,
-    decode_chunk,
-    newest_checkpoint,
-    pack,
-)
+from schemas.chunks import Chunk, Format, chunks_of, decode_chunk, newest_checkpoint, pack
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.settings import Settings
@@ -29,10 +23,22 @@ def interval_s(least_s: float, checkpoint_bytes: float) -> float:
     return max(least_s, checkpoint_bytes / MAX_BYTES_PER_S)
 
 
-class Loaded(NamedTuple):
+class Checkpoint(Protocol):
+    """State of a partition after all records before an offset: one thing."""
+
+    @property
+    def next_offset(self) -> int:
+        """First offset that is not in it."""
+
+
+Content = TypeVar("Content", bound=Checkpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[Content]):
     """The newest whole checkpoint with its sequence, if any, and what was wrong, if anything."""
 
-    newest: tuple[int, Checkpoint] | None
+    newest: tuple[int, Content] | None
     broken: str | None
 
     @property
@@ -41,27 +47,30 @@ class Loaded(NamedTuple):
         return self.broken is not None and self.newest is None
 
 
-class CheckpointStore:
+class CheckpointStore(Generic[Content]):
     """Saves and loads checkpoints; partition p's stand on partition p of the topic."""
 
-    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+    def __init__(
+        self, settings: Settings, producer: AIOKafkaProducer, form: Format[Content]
+    ) -> None:
+        self._form = form
         self._settings = settings
         self._producer = producer
         self._topic = settings.topic(Topic.CHECKPOINTS)
 
-    async def save(self, partition: int, sequence: int, checkpoint: Checkpoint) -> int:
+    async def save(self, partition: int, sequence: int, checkpoint: Content) -> int:
         """Write a checkpoint and return its size in bytes once the broker has all of it."""
         # A large state takes a while to pack, and the engine goes on meanwhile.
         packed = await asyncio.to_thread(pack, checkpoint)
         # One chunk at a time: send() waits while the one before has not left.
         acknowledged = [
             await self._producer.send(self._topic, value, key=key, partition=partition)
-            for key, value in chunks_of(partition, sequence, packed)
+            for key, value in chunks_of(self._form, partition, sequence, packed)
         ]
         await asyncio.gather(*acknowledged)
         return len(packed)
 
-    async def load(self, partitions: Iterable[int]) -> dict[int, Loaded]:
+    async def load(self, partitions: Iterable[int]) -> dict[int, Loaded[Content]]:
         """Return what stands in the topic of each partition.
 
         State of a version that this build does not know is lost to it, never taken for none.
@@ -76,7 +85,7 @@ class CheckpointStore:
             await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
         return len(keys)
 
-    async def _read(self, partitions: Iterable[int]) -> dict[int, "_Records"]:
+    async def _read(self, partitions: Iterable[int]) -> dict[int, "_Records[Content]"]:
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -91,15 +100,30 @@ class CheckpointStore:
             consumer.assign(wanted)
             await consumer.seek_to_beginning(*wanted)
             ends = await consumer.end_offsets(wanted)
-            return {tp.partition: await _read(consumer, tp, ends[tp]) for tp in wanted}
+            return {tp.partition: await self._read_one(consumer, tp, ends[tp]) for tp in wanted}
         finally:
             await consumer.stop()
 
+    async def _read_one(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int
+    ) -> "_Records[Content]":
+        """Read a partition; a broken record leaves its checkpoint without a chunk."""
+        records = _Records(self._form)
+        key_prefix = self._form.key_prefix(tp.partition)
+        while await consumer.position(tp) < end:
+            batches = await consumer.getmany(tp, timeout_ms=500)
+            for record in batches.get(tp, []):
+                key = record.key or b""
+                if key.startswith(key_prefix):
+                    records.add(key, record.value, record.offset)
+        return records
 
-class _Records:
-    """A partition's records of topic checkpoints, those of one key together."""
 
-    def __init__(self) -> None:
+class _Records(Generic[Content]):
+    """A partition's records of one stage on topic checkpoints, those of one key together."""
+
+    def __init__(self, form: Format[Content]) -> None:
+        self._form = form
         self._chunks: dict[bytes, list[Chunk]] = {}
         self._broken: dict[bytes, str] = {}
         self._unknown: dict[bytes, str] = {}
@@ -116,31 +140,18 @@ class _Records:
                 records.pop(key, None)
             return
         try:
-            self._chunks.setdefault(key, []).append(decode_chunk(value))
+            self._chunks.setdefault(key, []).append(decode_chunk(self._form, value))
         except InvalidRecord as error:
             self._broken[key] = f"offset {offset}: {error}"
         except UnknownVersion as error:
             self._unknown[key] = f"offset {offset}: {error}"
 
-    def loaded(self) -> Loaded:
+    def loaded(self) -> Loaded[Content]:
         """Return the newest checkpoint that is whole: one of an unknown version may be newer."""
         for unknown in self._unknown.values():
             return Loaded(None, unknown)
         broken = next(reversed(self._broken.values()), None)
         try:
-            return Loaded(newest_checkpoint(chain(*self._chunks.values())), broken)
+            return Loaded(newest_checkpoint(self._form, chain(*self._chunks.values())), broken)
         except InvalidRecord as error:
             return Loaded(None, str(error))
-
-
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> _Records:
-    """Read a partition; a broken record leaves its checkpoint without a chunk."""
-    records = _Records()
-    key_prefix = f"window/{tp.partition}/".encode()
-    while await consumer.position(tp) < end:
-        batches = await consumer.getmany(tp, timeout_ms=500)
-        for record in batches.get(tp, []):
-            key = record.key or b""
-            if key.startswith(key_prefix):
-                records.add(key, record.value, record.offset)
-    return records

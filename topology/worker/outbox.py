@@ -1,4 +1,4 @@
-"""What the engine of one partition has closed and the broker does not have yet."""
+"""What the engine of one partition has given and the broker does not have yet."""
 
 import asyncio
 from collections import deque
@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from aiokafka import AIOKafkaProducer
 
-from pipeline.windows import Closed
 from schemas.topics import Topic
-from topology.worker.emission import Record, records_of
+from topology.worker.emission import Record
 
 
 class Outbox:
@@ -27,7 +26,7 @@ class Outbox:
     ) -> None:
         self._producer = producer
         self._topics = topics
-        self._partition = partition
+        self.partition = partition
         self._max_bytes = max_bytes
         self._waiting: deque[tuple[int, Iterator[Record]]] = deque()
         # Taken from its iterator and not handed over: of a call that was cancelled meanwhile.
@@ -36,10 +35,9 @@ class Outbox:
         self._sent_bytes = 0
         self._sending = asyncio.Lock()
 
-    def add(self, closed: Closed, offset: int) -> None:
-        """Take what the record at an offset has closed; nothing is encoded yet."""
-        size = closed.rows.rows.nbytes + closed.rows.sketch.nbytes + closed.stretches.nbytes
-        self._waiting.append((size, records_of(closed, self._partition, offset)))
+    def add(self, n_bytes: int, records: Iterator[Record]) -> None:
+        """Take records to be made one by one, of rows that hold so much memory until then."""
+        self._waiting.append((n_bytes, records))
 
     def n_bytes(self) -> int:
         """Return the memory of rows not encoded yet and of records that are under way."""
@@ -65,7 +63,7 @@ class Outbox:
         if self._sent_bytes + len(record) > self._max_bytes:
             await self._settle()
         name = self._topics[topic]
-        self._sent.append(await self._producer.send(name, record, partition=self._partition))
+        self._sent.append(await self._producer.send(name, record, partition=self.partition))
         self._sent_bytes += len(record)
 
     async def _settle(self) -> None:

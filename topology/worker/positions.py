@@ -1,4 +1,4 @@
-"""Where the window stage begins a partition: at its checkpoint, or where that is impossible.
+"""Where a stage begins a partition: at its checkpoint, or where that is impossible.
 
 The offset in the checkpoint decides, not the one that the group has committed: the two differ
 when a checkpoint was lost or is broken, and then records between them would be skipped unseen.
@@ -18,6 +18,19 @@ _REWIND_MARGIN_S = 300
 _READ_MS = 5_000
 # A broker that has just become leader may know an end that is still behind what was read.
 _SETTLE_S, _SETTLE_EVERY_S = 10.0, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a stage reads.
+
+    rewind_ms: how far before its committed offset it goes back where its state is gone.
+    may_begin_late: whether one that has read nothing yet misses nothing that Kafka has dropped.
+    """
+
+    topic: Topic
+    rewind_ms: int = 0
+    may_begin_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +77,14 @@ def start_of(found: Found, checkpoint: int | None, rewound: int) -> Start:
 
 
 async def find_starts(
-    settings: Settings, group: str, checkpoints: Mapping[int, int | None]
+    settings: Settings, group: str, reading: Reading, checkpoints: Mapping[int, int | None]
 ) -> dict[int, Start]:
-    """Return where to begin each partition of topic samples, given its checkpoint's offset."""
+    """Return where to begin each partition of the topic, given its checkpoint's offset."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap, group_id=group, enable_auto_commit=False
     )
     places = {
-        number: TopicPartition(settings.topic(Topic.SAMPLES), number) for number in checkpoints
+        number: TopicPartition(settings.topic(reading.topic), number) for number in checkpoints
     }
     await consumer.start()
     try:
@@ -83,8 +96,10 @@ async def find_starts(
             found = Found(firsts[place], ends[place], await consumer.committed(place))
             rewound = found.first
             if checkpoints[number] is None and found.committed is not None:
-                rewound = await _rewind(consumer, place, found, _rewind_ms(settings))
+                rewound = await _rewind(consumer, place, found, reading.rewind_ms)
             starts[number] = start_of(found, checkpoints[number], rewound)
+            if reading.may_begin_late and found.committed is checkpoints[number] is None:
+                starts[number] = Start(found.first)
         return starts
     finally:
         await consumer.stop()
@@ -105,7 +120,8 @@ async def _settled_ends(
         await asyncio.sleep(_SETTLE_EVERY_S)
 
 
-def _rewind_ms(settings: Settings) -> int:
+def rewind_of_windows_ms(settings: Settings) -> int:
+    """Return before how much time a sample may have come whose window is still open."""
     return (settings.max_future_s + settings.lateness_s + _REWIND_MARGIN_S) * 1000
 
 

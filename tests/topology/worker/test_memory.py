@@ -38,7 +38,7 @@ def sample_records() -> list[bytes]:
 
 async def test_series_above_the_budget_are_left_to_the_store(own_settings: Settings) -> None:
     """64 MiB give the one partition's engine 12 MiB; 160,000 series take more."""
-    small = {"memory_bytes": 64 << 20, "partitions": 1}
+    small = {"memory_bytes": 64 << 20, "partitions": 1, "scores": False}
     settings = own_settings.model_copy(update=small)
     await bootstrap(settings)
     context = make_context("worker", settings)
@@ -59,7 +59,7 @@ async def test_series_above_the_budget_are_left_to_the_store(own_settings: Setti
 
     held = value("observai_memory_bytes", {"part": "windows"})
     assert held is not None
-    assert held <= WorkerBudget.of(64 << 20).window_bytes(1)
+    assert held <= WorkerBudget.of(64 << 20, scores=False).window_bytes(1)
 
 
 async def n_series_of(settings: Settings) -> int:

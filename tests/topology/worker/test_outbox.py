@@ -13,6 +13,7 @@ from pipeline.windows import Closed
 from schemas.rollups import RollupBlock, decode_rollups
 from schemas.topics import Topic
 from tests.waiting import wait_until_async
+from topology.worker.emission import records_of
 from topology.worker.outbox import Outbox
 
 T0 = 1_800_000_000_000
@@ -67,6 +68,11 @@ def outbox_of(broker: Broker, max_bytes: int) -> Outbox:
     return Outbox(broker, TOPICS, 3, max_bytes)
 
 
+def add(outbox: Outbox, series: Sequence[int]) -> None:
+    rows = closed(series)
+    outbox.add(rows.rows.rows.nbytes, records_of(rows, 3, offset=7))
+
+
 async def acknowledge_until_done(broker: Broker, sending: asyncio.Task[None]) -> None:
     async def is_done() -> bool:
         broker.acknowledge()
@@ -79,7 +85,7 @@ async def test_a_large_close_waits_for_the_broker_record_by_record() -> None:
     """200,000 rows are 16 MB; of their records at most 2 MB are under way at a time."""
     broker = Broker()
     outbox = outbox_of(broker, 2_000_000)
-    outbox.add(closed(range(200_000)), offset=7)
+    add(outbox, range(200_000))
     rows_bytes = 200_000 * ROW.itemsize
     assert (broker.records, outbox.n_bytes()) == ([], rows_bytes)
 
@@ -103,7 +109,7 @@ async def test_a_call_that_is_cancelled_loses_no_record() -> None:
     """As the regular checkpoint at a stop, which another one follows."""
     broker = Broker()
     outbox = outbox_of(broker, 1 << 30)
-    outbox.add(closed(range(20_000)), offset=7)
+    add(outbox, range(20_000))
     broker.is_open.clear()
     cancelled = asyncio.create_task(outbox.send())
     await asyncio.wait({cancelled}, timeout=0.05)
@@ -125,7 +131,7 @@ async def test_a_call_that_is_cancelled_loses_no_record() -> None:
 async def test_a_record_that_the_broker_refuses_is_no_secret() -> None:
     broker = Broker()
     outbox = outbox_of(broker, 1 << 30)
-    outbox.add(closed([1]), offset=7)
+    add(outbox, [1])
     await outbox.send()
     broker.futures[0].set_exception(KafkaConnectionError())
 

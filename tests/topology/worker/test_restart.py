@@ -18,7 +18,7 @@ from topology import budget
 from topology.runtime import Context
 from topology.settings import Settings
 from topology.topics import ensure_topics
-from topology.worker import main as worker_main
+from topology.worker import running as worker_running
 from topology.worker.app import WorkerApp, build_app
 from topology.worker.checkpoints import MAX_BYTES_PER_S, interval_s
 from topology.worker.main import worker
@@ -30,7 +30,7 @@ END = encode_samples([tick(T0 + 10**6)])
 
 @pytest.fixture
 def worker_settings(own_settings: Settings) -> Settings:
-    return own_settings.model_copy(update={"partitions": 2, "checkpoint_s": 1})
+    return own_settings.model_copy(update={"partitions": 2, "checkpoint_s": 1, "scores": False})
 
 
 async def work_off(settings: Settings, records: Sequence[bytes]) -> Context:
@@ -182,7 +182,7 @@ async def test_a_rolling_restart_moves_no_partition(
         apps.append(build_app(settings, stage))
         return apps[-1]
 
-    monkeypatch.setattr(worker_main, "build_app", remembered)
+    monkeypatch.setattr(worker_running, "build_app", remembered)
     await bootstrap(worker_settings)
     port = worker_settings.port + 100
     other = worker_settings.model_copy(update={"slot": "1", "port": port})

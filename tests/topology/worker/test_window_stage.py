@@ -32,7 +32,7 @@ def block(ids: Sequence[int], time_ms: int, values: Sequence[float]) -> SampleBl
 
 @pytest.fixture
 def worker_settings(own_settings: Settings) -> Settings:
-    return own_settings.model_copy(update={"partitions": 2, "checkpoint_s": 1})
+    return own_settings.model_copy(update={"partitions": 2, "checkpoint_s": 1, "scores": False})
 
 
 async def publish(settings: Settings, partition: int, records: Sequence[bytes]) -> None:
