@@ -17,6 +17,8 @@ from schemas.block import (
     read_blocks,
     write_block,
 )
+from schemas.errors import InvalidRecord
+from schemas.times import check_times
 
 _DOUBLES = ("values", "expected", "lower", "upper")
 _FLOATS = ("scores", "alarms", "learning_s")
@@ -56,6 +58,15 @@ class ScoreBlock:
     def cut(self, start: int, end: int) -> "ScoreBlock":
         """Return rows start to end, without copying."""
         return replace(self, **{name: getattr(self, name)[start:end] for name in COLUMNS})
+
+
+def check_scores(block: ScoreBlock) -> None:
+    """Raise InvalidRecord for windows that the store cannot hold."""
+    check_times(block.window_starts_ms)
+    if (block.window_starts_ms % 1000).any():
+        raise InvalidRecord("a window starts within a second")
+    if not block.tenant or not block.retention_days:
+        raise InvalidRecord("scores without a tenant or without a retention")
 
 
 def encode_scores(blocks: Sequence[ScoreBlock]) -> bytes:

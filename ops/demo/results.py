@@ -15,7 +15,7 @@ from topology.settings import Settings
 
 _FAR_MS = 1 << 42
 _COMMON_LABELS = {"job", "instance"}
-_DATA_TABLES = ("stored_samples", "stored_rollups", "stored_series")
+_DATA_TABLES = ("stored_samples", "stored_rollups", "stored_series", "stored_scores")
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ from topology.store.rounds import Rounds
 from topology.store.writer import Writer
 from topology.topics import METADATA_AGE_MS
 
-TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS, Topic.RECOMPUTE)
+TOPICS = (Topic.SAMPLES, Topic.SERIES, Topic.ROLLUPS, Topic.RECOMPUTE, Topic.SCORES)
 
 # What the lag of a topic is reported as: a long backfill is no lag of live windows.
 _STAGES = {Topic.ROLLUPS: "rollup", Topic.RECOMPUTE: "backfill"}

@@ -14,6 +14,7 @@ from schemas.rollups import (
     decode_rollups,
 )
 from schemas.samples import SampleBlock, check_storable, decode_samples
+from schemas.scores import ScoreBlock, check_scores, decode_scores
 from schemas.series import SeriesBlock, decode_series
 from schemas.topics import Topic
 from topology.dead_letters import Place
@@ -32,7 +33,7 @@ MAX_ROWS = 500_000
 MAX_BYTES = 32 << 20
 
 
-_Rows = SampleBlock | SeriesBlock | RollupBlock
+_Rows = SampleBlock | SeriesBlock | RollupBlock | ScoreBlock
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Batch:
     samples: list[SampleBlock] = field(default_factory=list)
     series: list[SeriesBlock] = field(default_factory=list)
     rollups: list[RollupBlock] = field(default_factory=list)
+    scores: list[ScoreBlock] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     places: dict[Topic, list[Place]] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Batch:
                 blocks = self._read_series(payload)
             case Topic.ROLLUPS | Topic.RECOMPUTE:
                 blocks = self._read_rollups(topic, place, offset, payload)
+            case Topic.SCORES:
+                blocks = self._read_scores(payload)
             case _:
                 raise ValueError(f"topic {topic} is not archived")
         at = Place(topic, place.partition, offset)
@@ -76,6 +80,7 @@ class Batch:
             Topic.SAMPLES: self.samples,
             Topic.SERIES: self.series,
             Topic.ROLLUPS: self.rollups,
+            Topic.SCORES: self.scores,
         }
         return found[topic]
 
@@ -109,6 +114,13 @@ class Batch:
         for block in blocks:
             check_series(block)
         self.series += blocks
+        return blocks
+
+    def _read_scores(self, payload: bytes) -> Sequence[_Rows]:
+        blocks = [block for block in decode_scores(payload) if len(block)]
+        for block in blocks:
+            check_scores(block)
+        self.scores += blocks
         return blocks
 
     def _read_rollups(

@@ -47,15 +47,15 @@ def samples_table(blocks: Sequence[SampleBlock]) -> pa.Table:
     """
     blocks = sorted(blocks, key=lambda block: block.tenant)
     ids = np.concatenate([block.series_ids for block in blocks])
-    order = _order_within_tenants(blocks, ids)
+    order = _order_withintenants_of(blocks, ids)
     times = np.concatenate([block.times_ms for block in blocks])
     return pa.table(
         {
-            "tenant": _tenants(blocks),
+            "tenant": tenants_of(blocks),
             "series_id": ids[order],
             "time": pa.array(times[order], type=_MS),
             "value": np.concatenate([block.values for block in blocks])[order],
-            "retention_days": _retentions(blocks)[order],
+            "retention_days": retentions_of(blocks)[order],
         }
     )
 
@@ -64,8 +64,8 @@ def rollups_table(blocks: Sequence[RollupBlock]) -> pa.Table:
     """Return rows of table stored_rollups as streamed (version 0), in the order given."""
     starts = np.concatenate([block.window_starts_ms for block in blocks])
     columns = {
-        "tenant": _tenants(blocks),
-        "width_s": _repeat(blocks, [block.width_s for block in blocks], np.uint32),
+        "tenant": tenants_of(blocks),
+        "width_s": of_blocks(blocks, [block.width_s for block in blocks], np.uint32),
         "series_id": np.concatenate([block.series_ids for block in blocks]),
         "window_start": pa.array(starts // 1000, type=SECONDS),
         "count": np.concatenate([block.counts for block in blocks]).astype(np.uint64),
@@ -77,7 +77,7 @@ def rollups_table(blocks: Sequence[RollupBlock]) -> pa.Table:
         np.concatenate([block.sketch for block in blocks]),
     )
     columns["version"] = np.zeros(len(starts), dtype=np.uint64)
-    columns["retention_days"] = _retentions(blocks)
+    columns["retention_days"] = retentions_of(blocks)
     return pa.table(columns)
 
 
@@ -90,11 +90,11 @@ def sketch_column(lengths: NDArray[np.uint32], sketch: NDArray[np.uint32]) -> pa
 
 def series_table(blocks: Sequence[SeriesBlock]) -> pa.Table:
     """Return rows of table stored_series, in the order given."""
-    seen = pa.array(_repeat(blocks, [block.receive_ms for block in blocks], np.int64), type=_MS)
+    seen = pa.array(of_blocks(blocks, [block.receive_ms for block in blocks], np.int64), type=_MS)
     metrics, labels = zip(*map(_metrics_and_labels, blocks), strict=True)
     return pa.table(
         {
-            "tenant": _tenants(blocks),
+            "tenant": tenants_of(blocks),
             "metric": pa.concat_arrays(metrics),
             "series_id": np.concatenate([block.series_ids for block in blocks]),
             "labels": pa.concat_arrays(labels),
@@ -102,7 +102,7 @@ def series_table(blocks: Sequence[SeriesBlock]) -> pa.Table:
             "unit": [unit for block in blocks for unit in block.units],
             "first_seen": seen,
             "last_seen": seen,
-            "retention_days": _retentions(blocks),
+            "retention_days": retentions_of(blocks),
         }
     )
 
@@ -125,7 +125,7 @@ def split_by_parts(table: pa.Table, time_column: str) -> list[pa.Table]:
     ]
 
 
-def _order_within_tenants(blocks: Sequence[_Block], ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _order_withintenants_of(blocks: Sequence[_Block], ids: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the stable order by series of each tenant's rows; blocks are sorted by tenant."""
     order, at = [], 0
     for _, of_tenant in groupby(blocks, key=lambda block: block.tenant):
@@ -135,20 +135,23 @@ def _order_within_tenants(blocks: Sequence[_Block], ids: NDArray[np.uint64]) -> 
     return np.concatenate(order)
 
 
-def _repeat(
+def of_blocks(
     blocks: Sequence[_Block], values: Sequence[int], dtype: type[_Number]
 ) -> NDArray[_Number]:
+    """Return for each row what is its block's."""
     return np.repeat(np.array(values, dtype=dtype), [len(block) for block in blocks])
 
 
-def _retentions(blocks: Sequence[_Block]) -> NDArray[np.uint16]:
-    return _repeat(blocks, [block.retention_days for block in blocks], np.uint16)
+def retentions_of(blocks: Sequence[_Block]) -> NDArray[np.uint16]:
+    """Return each row's retention in days."""
+    return of_blocks(blocks, [block.retention_days for block in blocks], np.uint16)
 
 
-def _tenants(blocks: Sequence[_Block]) -> pa.DictionaryArray:
+def tenants_of(blocks: Sequence[_Block]) -> pa.DictionaryArray:
+    """Return each row's tenant."""
     codes: dict[str, int] = {}
     of_block = [codes.setdefault(block.tenant, len(codes)) for block in blocks]
-    return pa.DictionaryArray.from_arrays(_repeat(blocks, of_block, np.int32), list(codes))
+    return pa.DictionaryArray.from_arrays(of_blocks(blocks, of_block, np.int32), list(codes))
 
 
 def _metrics_and_labels(block: SeriesBlock) -> tuple[pa.StringArray, pa.MapArray]:

@@ -15,7 +15,13 @@ TENANT_SETTING = "log_comment"
 ROW_FILTER = f"getSetting('{TENANT_SETTING}') = '' OR tenant = getSetting('{TENANT_SETTING}')"
 OPERATOR_FILTER = f"getSetting('{TENANT_SETTING}') = ''"
 
-TENANT_TABLES = ("stored_series", "stored_samples", "stored_rollups", "stored_audit")
+TENANT_TABLES = (
+    "stored_series",
+    "stored_samples",
+    "stored_rollups",
+    "stored_scores",
+    "stored_audit",
+)
 OPERATOR_TABLES = ("migrations", "stored_key_uses")
 
 _MIB = 1 << 20

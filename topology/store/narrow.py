@@ -1,4 +1,4 @@
-"""Narrows reads of samples and rollups by a metric or label to the series that have it.
+"""Narrows reads of samples, rollups and scores by a metric or label to the series that have it.
 
 The stored rows are sorted by series id, and the metric of an id is known from another table. So
 `metric = 'x'` alone reads everything; with `series_id IN (SELECT series_id FROM series
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-_NARROWED = frozenset({"samples", "rollups"})
+_NARROWED = frozenset({"samples", "rollups", "scores"})
 _OF_SERIES = frozenset({"metric", "labels"})
 
 

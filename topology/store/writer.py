@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.rollups import encode_rollups
 from schemas.samples import encode_samples
+from schemas.scores import encode_scores
 from schemas.series import encode_series
 from schemas.topics import Topic
 from topology.metrics import Metrics
@@ -21,6 +22,7 @@ from topology.store.coarse import Closes, halves
 from topology.store.columns import rollups_table, samples_table, series_table, split_by_parts
 from topology.store.recompute import recompute
 from topology.store.refused import Refused, insert_halving, is_out_of_memory, is_transient
+from topology.store.score_columns import scores_table
 from topology.store.stretch_parts import Part
 from topology.store.window_tables import TenantRows, windows_table
 
@@ -41,6 +43,7 @@ _KINDS = (
     _Kind(Topic.SERIES, "stored_series", None, series_table, encode_series),
     _Kind(Topic.SAMPLES, "stored_samples", "time", samples_table, encode_samples),
     _Kind(Topic.ROLLUPS, "stored_rollups", "window_start", rollups_table, encode_rollups),
+    _Kind(Topic.SCORES, "stored_scores", "window_start", scores_table, encode_scores),
 )
 # An insert of fewer rows takes hardly less memory.
 _LEAST_ROWS = 4_000

@@ -27,6 +27,12 @@ COLUMNS = {
         *(("metric", "String"), ("labels", _MAP), ("count", "UInt64")),
         *(*_FLOATS, *_PERCENTILES, ("sketch", "Array(UInt32)")),
     ],
+    "scores": [
+        *(("width_s", "UInt32"), ("window_start", "DateTime('UTC')"), ("series_id", "UInt64")),
+        *(("metric", "String"), ("labels", _MAP), ("value", "Float64")),
+        *(("score", "Float32"), ("alarm", "Float32"), ("expected", "Float64")),
+        *(("lower", "Float64"), ("upper", "Float64"), ("reason", "String")),
+    ],
 }
 
 
