@@ -112,8 +112,9 @@ class Settings(BaseSettings):
     max_decoded_bytes: int = Field(128 * MIB, ge=1024, description="HTTP body after decompression")
     memory_bytes: int = Field(
         2048 * MIB,
-        ge=64 * MIB,
-        description="memory that each process of a role plans with; good for 1,000,000 series",
+        ge=256 * MIB,
+        description="memory that each process of a role plans with; good for 1,000,000 series, "
+        "the least for 300,000",
     )
     flush_ms: int = Field(
         5, ge=0, le=1000, description="how long an edge gathers requests for one flush"

@@ -107,6 +107,11 @@ class Report(msgspec.Struct):
         return not self.windows and (self.balance is None or self.balance.difference == 0)
 
     @property
+    def n_wrong_windows(self) -> int:
+        """How many windows differ; `windows` keeps the first of them."""
+        return max(len(self.windows), sum(width.n_wrong for width in self.widths.values()))
+
+    @property
     def is_undecided(self) -> bool:
         """Whether what differs may still be on its way."""
         return not self.ok and self.unsettled is not None
@@ -141,7 +146,9 @@ def lines(report: Report) -> Iterator[str]:
 
 def _windows(report: Report) -> Iterator[str]:
     for width_s, width in sorted(report.widths.items()):
-        yield f"  {width_s:>5} s  {width.n_windows:>12,} windows  {width.n_samples:>14,} samples"
+        compared = f"{width.n_windows:>12,} windows  {width.n_samples:>14,} samples"
+        wrong = f"  {width.n_wrong:>10,} DIFFER" if width.n_wrong else ""
+        yield f"  {width_s:>5} s  {compared}{wrong}"
     for one in report.windows[:SHOWN]:
         labels = ",".join(f'{name}="{value}"' for name, value in sorted(one.labels.items()))
         columns = "; ".join(f"{c.name} is {c.stored}, of samples {c.expected}" for c in one.columns)
@@ -149,7 +156,7 @@ def _windows(report: Report) -> Iterator[str]:
             f"{one.kind.upper()} window of {one.width_s} s at {show_time(one.start_s * 1000)} of "
             f"{one.metric or 'series'}{{{labels}}} ({one.series_id}): {columns}"
         )
-    yield from _rest(len(report.windows))
+    yield from _rest(report.n_wrong_windows)
     yield from (f"  {kind}: {REMEDY[kind]}" for kind in sorted({x.kind for x in report.windows}))
 
 
@@ -196,7 +203,7 @@ def _row(name: str, n: int) -> str:
 def _summary(report: Report) -> str:
     n_windows = sum(width.n_windows for width in report.widths.values())
     n_samples = max((width.n_samples for width in report.widths.values()), default=0)
-    n_wrong = len(report.windows) + (report.balance.difference if report.balance else 0)
+    n_wrong = report.n_wrong_windows + (report.balance.difference if report.balance else 0)
     verdict = "ok, no difference" if report.ok else f"{n_wrong:,} DIFFERENCES"
     if report.is_undecided:
         verdict = (

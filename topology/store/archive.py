@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
+from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
 from topology.readers import watch_readers
@@ -72,6 +73,8 @@ class Archive:
         self._epoch = 0
         self._begun_epoch = -1
         self._is_assigned = False
+        # When the newest record that was read of a partition had come to Kafka; kept over epochs.
+        self._newest_ms: dict[TopicPartition, int] = {}
         self._group = f"{settings.topic_prefix}archive"
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
@@ -232,6 +235,7 @@ class Archive:
         epoch = self._epoch
         topic = self._topic_of[place.topic]
         for record in records:
+            self._newest_ms[place] = record.timestamp
             try:
                 self._batch.add(topic, place, record.offset, record.value or b"")
             except InvalidRecord as error:
@@ -260,9 +264,14 @@ class Archive:
         batches = [batch for batch in (self._written, self._batch) if batch is not None]
         for place in self._consumer.assignment():
             stage = _STAGES.get(self._topic_of[place.topic], "archive")
+            read_next = self._progress.done_next(place)
             for batch in batches:
                 yield stage, place.partition, batch.oldest_receive_ms.get(place)
+                read_next = max(read_next, batch.next_offsets.get(place, 0))
             yield stage, place.partition, self._progress.oldest_task_receive_ms(place)
+            if read_next and (self._consumer.highwater(place) or 0) > read_next:
+                # Records wait unread: they are newer than the last that was read, or than now.
+                yield stage, place.partition, self._newest_ms.setdefault(place, now_ms())
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped

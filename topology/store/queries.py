@@ -28,7 +28,7 @@ _SIZE_CODES = frozenset({"TOO_MANY_ROWS_OR_BYTES", "TOO_MANY_ROWS", "TOO_MANY_BY
 _NOISE = re.compile(
     r"Code: \d+\. |DB::Exception: | \(version [^)]*\)|: While executing \w+\.?|"
     r" FORMAT (JSONCompact|CSVWithNames|ArrowStream|Parquet)\b|"
-    r"(: )?[Ii]n scope .*?(?=\. Maybe you meant|$)|`?\bobservai`?\.",
+    r"\b__table\d+\.|(: )?[Ii]n scope .*?(?=\. Maybe you meant|$)|`?\bobservai`?\.",
     re.DOTALL,
 )
 

@@ -43,6 +43,7 @@ class Partition(Generic[EngineT]):
     durable_offset: int = 0
     acked_offset: int = 0
     last_receive_ms: int = 0
+    has_gap: bool = False
     is_stopped: bool = False
 
 
@@ -107,6 +108,7 @@ class Stage(Generic[EngineT, Content]):
         outbox = Outbox(self._producer, self._topics, tp.partition, self._budget.unsent_bytes)
         state = Partition(tp, engine, offset, sequence, outbox)
         state.durable_offset = state.acked_offset = offset
+        state.has_gap = start.n_lost > 0
         self._partitions[tp] = state
         log = self._context.log.bind(stage=self.work.name, partition=tp.partition)
         if loaded.is_lost:
@@ -165,7 +167,8 @@ class Stage(Generic[EngineT, Content]):
             self._stop_partition(state, f"offset {message.offset}: {error}")
             return
         await state.outbox.send()
-        if len(state.held) > self._budget.held_records // len(self._partitions):
+        # A gap is past with the first checkpoint behind it; until then each start counts it again.
+        if state.has_gap or len(state.held) > self._budget.held_records // len(self._partitions):
             await self._checkpoint(state)
 
     async def checkpoint(self) -> None:
@@ -224,6 +227,7 @@ class Stage(Generic[EngineT, Content]):
         metric = self._context.metrics.checkpoint_bytes
         metric.labels(self.work.name, str(state.tp.partition)).set(size)
         state.durable_offset = offset
+        state.has_gap = False
         self._release(state)
 
     def _release(self, state: Partition[EngineT]) -> None:

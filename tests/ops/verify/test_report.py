@@ -59,6 +59,20 @@ def test_each_difference_is_a_line_that_names_it_and_each_kind_has_a_remedy() ->
     assert not found.ok
 
 
+def test_windows_that_were_not_kept_are_counted_all_the_same() -> None:
+    """By width, too: the first ones of one width may be all that is shown."""
+    found = report()
+    found.widths = {10: Width(10, 9_000, 90_000, 3_000), 60: Width(60, 1_500, 90_000, 0)}
+    found.windows = [Difference("missing", 10, NOON_S, 5, [])] * 1_000
+
+    shown = list(lines(found))
+
+    assert "     10 s         9,000 windows          90,000 samples       3,000 DIFFER" in shown
+    assert "     60 s         1,500 windows          90,000 samples" in shown
+    assert "  and 2,950 more; --json shows all that were kept" in shown
+    assert shown[-1].startswith("3,000 DIFFERENCES: ")
+
+
 def test_what_differs_while_records_are_to_be_computed_is_undecided() -> None:
     """Neither right nor wrong: a script sees it, too."""
     found = report()

@@ -138,6 +138,40 @@ async def test_a_store_that_is_away_is_tried_again(bench: Bench) -> None:
     assert reasons[1]["store"] == "write failed: connection refused"
 
 
+async def test_records_that_nobody_reads_yet_are_lag(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is away stops reading: what then comes to Kafka waits all the same."""
+    is_away, tried = False, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Away(Writer):
+        def insert(self, batch: Batch) -> list[Refused]:
+            if is_away and batch.samples:
+                loop.call_soon_threadsafe(tried.set)
+                raise OperationalError("connection refused")
+            return super().insert(batch)
+
+    monkeypatch.setattr(Batch, "is_full", lambda _: is_away)
+    async with bench.archiving(Away(bench.engine, Metrics(), now_ms)) as context:
+        await bench.publish_samples([(1, NOON_MS, 1.0)], partition=1)
+        await bench.wait_rows(1)
+        is_away = True
+        await bench.publish_samples([(2, NOON_MS, 1.0)])
+        await asyncio.wait_for(tried.wait(), 20)
+        await bench.publish_samples([(3, NOON_MS, 1.0)], partition=1)
+
+        async def lags() -> bool:
+            lag_s = context.metrics.registry.get_sample_value(
+                "observai_stage_lag_seconds", {"stage": "archive", "partition": "1"}
+            )
+            return bool(lag_s)
+
+        await wait_until_async(lags, 20, "a lag of what is not read")
+        is_away = False
+        await bench.wait_rows(3)
+
+
 async def test_a_batch_over_many_days_is_stored(bench: Bench) -> None:
     """More days than the engine takes in one insert, in two tiers, out of order."""
     days = [(day * 37) % 250 for day in range(250)]
