@@ -36,6 +36,8 @@ class Refusals:
         self, indexes: NDArray[np.int64], reason: Reason, message_of: Callable[[int], str]
     ) -> None:
         """Note samples by their indexes, shape (n,); message_of words the k-th, if it is kept."""
+        if not len(indexes):
+            return  # nor a count of 0, which would be told
         self.counts[reason] += len(indexes)
         n_kept = min(len(indexes), self.max_examples - len(self.examples))
         self.examples += [

@@ -49,3 +49,11 @@ def test_samples_that_one_sentence_is_about_are_numbered() -> None:
 
     assert [one.index for one in refusals.examples] == [40, 41, 42]
     assert refusals.counts == {Reason.NATIVE_HISTOGRAM: 3}
+
+
+def test_a_reason_that_nothing_was_refused_for_is_not_told() -> None:
+    refusals = Refusals()
+
+    refuse_times(np.array([NOW_MS + 600_001]), NOW_MS, LIMITS, refusals)
+
+    assert dict(refusals.counts) == {Reason.FUTURE: 1}
