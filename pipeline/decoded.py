@@ -1,6 +1,6 @@
 """What decoders give: samples by series, and the labels of series as places in a text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +40,16 @@ class LabelTable:
             for a, b, c, d in bounds
             if c < d
         ]
+
+
+def table_of(series: Sequence[Mapping[str, str]]) -> LabelTable:
+    """Return the labels of series as a table, sorted by name."""
+    words = [word.encode() for one in series for label in sorted(one.items()) for word in label]
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    np.cumsum([len(word) for word in words], out=bounds[1:])
+    starts_and_ends = np.stack((bounds[:-1], bounds[1:]), axis=1).reshape(-1, 4)
+    ends = np.cumsum([len(one) for one in series], dtype=np.int64)
+    return LabelTable(np.frombuffer(b"".join(words), dtype=np.uint8), ends, starts_and_ends)
 
 
 @dataclass(frozen=True, slots=True)

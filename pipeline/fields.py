@@ -16,8 +16,12 @@ def fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """
     at, end = 0, len(message)
     while at < end:
-        tag, at = _varint(message, at)
-        wire_type, size = tag & 7, 0
+        # Most numbers here take a byte.
+        tag = message[at]
+        at += 1
+        if tag >= 0x80:
+            tag, at = _varint(message, at - 1)
+        wire_type = tag & 7
         if tag >> 3 == 0 or tag > 0xFFFFFFFF:
             raise MalformedBody(f"protobuf field with the tag {tag}")
         if wire_type == VARINT:
@@ -38,7 +42,10 @@ def fields(message: bytes) -> Iterator[tuple[int, Any]]:
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
     value = 0
-    for shift, byte in zip(range(0, 70, 7), message[at : at + 10], strict=False):
+    for shift in range(0, 70, 7):
+        if at >= len(message):
+            break
+        byte = message[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

@@ -64,6 +64,8 @@ def as_text(value: Any) -> str:
             return value
         case float():
             return number_text(value)
+        case int() if value is not True and value is not False:
+            return str(value)
         case _:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 

@@ -31,6 +31,7 @@ _SUFFIXES = {
     int(COUNT): "_count",
     int(SUM_PART): "_sum",
 }
+_WITH_BOUND = {int(BUCKET): "le", int(QUANTILE): "quantile"}
 # The number of the field that holds a point's attributes, and of a resource's and a scope's.
 _ATTRIBUTES = {GAUGE: 7, SUM: 7, HISTOGRAM: 9, EXPONENTIAL_HISTOGRAM: 1, SUMMARY: 7}
 _OF_RESOURCE, _OF_SCOPE = 1, 3
@@ -69,28 +70,36 @@ class SeriesLabels:
         self._naming = naming
         self._resources: dict[int, _Resource] = {}
         self._names: dict[int, str] = {}
+        # The rows of a point stand together.
+        self._point_at = -1
+        self._point: dict[str, str] = {}
 
     def labels_of(self, row: int) -> dict[str, str]:
         """Return the labels of a row's series, `__name__` among them, those with a value only."""
         one = self._export.rows[row]
-        metric = self._export.metrics[one["metric"]]
-        part = int(one["part"])
-        resource = self._resource(int(metric["resource"]))
-        _, start, end = next_field(self._body, one["at"], len(self._body))
+        part, metric, at = int(one["part"]), int(one["metric"]), int(one["at"])
+        if at != self._point_at:
+            self._point = self._labels_of_point(metric, at)
+            self._point_at = at
+        name = self._name_of(metric) + _SUFFIXES.get(part, "")
+        labels = self._point | {METRIC_LABEL: name}
+        if part in _WITH_BOUND:
+            labels[_WITH_BOUND[part]] = number_text(_float_of(one["bound"]))
+        elif part == INFINITE_BUCKET:
+            labels["le"] = "+Inf"
+        if not name:
+            del labels[METRIC_LABEL]
+        return labels
+
+    def _labels_of_point(self, metric: int, at: int) -> dict[str, str]:
+        one = self._export.metrics[metric]
+        resource = self._resource(int(one["resource"]))
+        _, start, end = next_field(self._body, at, len(self._body))
         point = self._body[start:end].tobytes()
-        labels = self._to_labels(attributes(point, _ATTRIBUTES[int(metric["kind"])]))
-        labels = resource.promoted | labels
+        labels = resource.promoted | self._to_labels(attributes(point, _ATTRIBUTES[one["kind"]]))
         if self._naming.scope_labels:
-            labels |= self._scope(self._text(metric, "scope"))
-        labels |= resource.identity
-        labels[METRIC_LABEL] = self._name_of(int(one["metric"])) + _SUFFIXES.get(part, "")
-        if part in {BUCKET, INFINITE_BUCKET}:
-            labels["le"] = (
-                "+Inf" if part == INFINITE_BUCKET else number_text(_float_of(one["bound"]))
-            )
-        elif part == QUANTILE:
-            labels["quantile"] = number_text(_float_of(one["bound"]))
-        return {name: value for name, value in labels.items() if value}
+            labels |= self._scope(self._text(one, "scope"))
+        return labels | resource.identity
 
     def target_info_of(self, resource: int) -> dict[str, str] | None:
         """Return the labels of a resource's `target_info`, None where that would say nothing."""
@@ -163,7 +172,8 @@ class SeriesLabels:
             elif tag == (2 << 3 | BYTES):
                 labels["otel_scope_version"] = decoded(value)
         pairs = ((f"otel_scope_{key}", value) for key, value in attributes(scope, _OF_SCOPE))
-        return self._to_labels(pairs) | labels
+        labels = self._to_labels(pairs) | labels
+        return {name: text for name, text in labels.items() if text}
 
     def _to_labels(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, str]:
         """Name attributes as labels; values of keys that become one name are joined by ';'."""

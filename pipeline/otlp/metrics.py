@@ -13,7 +13,7 @@ from pipeline.wire import BROKEN, BYTES, VARINT, next_field, varint_at
 # Which message of Metric holds its points; the numbers are those of the fields.
 GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY = 5, 7, 9, 10, 11
 
-# Spans are (start, end) in the body.
+# Spans are (start, end) in the body. unit_key: XXH64 of the unit.
 METRIC = np.dtype(
     [
         ("name_start", "<i8"),
@@ -22,6 +22,7 @@ METRIC = np.dtype(
         ("unit_end", "<i8"),
         ("scope_start", "<i8"),
         ("scope_end", "<i8"),
+        ("unit_key", "<u8"),
         ("resource", "<i4"),
         ("kind", "u1"),
         ("is_monotonic", "u1"),

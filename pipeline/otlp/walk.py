@@ -234,6 +234,7 @@ def _walk(
                 if n > before:
                     if n_metrics < len(metrics):
                         metric.resource = n_resources
+                        metric.unit_key = unit
                         metric.scope_start, metric.scope_end = scope_start, scope_end
                         metrics[n_metrics] = metric
                     n_metrics += 1

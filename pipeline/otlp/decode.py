@@ -1,0 +1,226 @@
+"""OTLP metrics: from a body to samples with the ids of their series, and the points it refuses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.admission import Reason
+from pipeline.decoded import Decoded, Metadata, table_of
+from pipeline.hashing import series_id_of
+from pipeline.key_ids import KeyIds
+from pipeline.otlp.attributes import BadText
+from pipeline.otlp.labels import Naming, SeriesLabels
+from pipeline.otlp.metrics import EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY
+from pipeline.otlp.rows import (
+    BAD_SCALE,
+    NO_FAULT,
+    NO_TEMPORALITY,
+    NO_TIME,
+    NO_VALUE,
+    TOO_MANY_BUCKETS,
+    UNMATCHED,
+    UNORDERED,
+)
+from pipeline.otlp.walk import MAX_BUCKETS, Export, decode_export
+from pipeline.starts import DELTA_MS
+from schemas.samples import STALE_MARKER_BITS
+from schemas.series import MetricType
+
+NOT_UTF8 = 255
+# What is said of each fault of a point.
+FAULTS = {
+    NO_TIME: (Reason.BAD_TIMESTAMP, "time_unix_nano is missing"),
+    NO_VALUE: (Reason.NOT_A_NUMBER, "neither as_double nor as_int is there"),
+    NO_TEMPORALITY: (
+        Reason.BAD_SAMPLE,
+        "aggregation_temporality is neither delta (1) nor cumulative (2)",
+    ),
+    UNMATCHED: (Reason.BAD_SAMPLE, "bucket_counts must be one more than explicit_bounds"),
+    UNORDERED: (Reason.BAD_SAMPLE, "explicit_bounds do not increase"),
+    TOO_MANY_BUCKETS: (Reason.BAD_SAMPLE, f"more than {MAX_BUCKETS} buckets"),
+    BAD_SCALE: (Reason.BAD_SAMPLE, "scale is not from -32 to 32"),
+    NOT_UTF8: (Reason.BAD_LABELS, "the metric's name, an attribute or the unit is not UTF-8"),
+}
+# Labels of new series that are kept for their announcement; the rest are read twice.
+_MAX_KEPT = 10_000
+_TYPES = np.zeros(1 + max(GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY), dtype=np.uint8)
+_TYPES[[GAUGE, SUM]] = MetricType.GAUGE
+_TYPES[[HISTOGRAM, EXPONENTIAL_HISTOGRAM]] = MetricType.HISTOGRAM
+_TYPES[SUMMARY] = MetricType.SUMMARY
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_OF_TARGET = np.uint64(0xD6E8FEB86659FD93)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """What a body gives.
+
+    decoded: a series for each sample. at: int64 (n,), where the point of each sample stands in
+    the body, -1 for a `target_info`. faults: by fault, one of FAULTS, where the points stand.
+    """
+
+    decoded: Decoded
+    at: NDArray[np.int64]
+    faults: dict[int, NDArray[np.int64]]
+
+
+class OtlpReader:
+    """Reads bodies of all tenants; remembers the ids of series, at most max_keys twice over."""
+
+    def __init__(self, max_keys: int, naming: Naming) -> None:
+        self._naming = naming
+        self._ids = KeyIds(max_keys)
+
+    def n_bytes(self) -> int:
+        """Return the memory of what is remembered."""
+        return self._ids.n_bytes()
+
+    def read(
+        self, body: NDArray[np.uint8], tenant_seed: np.uint64, oldest_ms: int, newest_ms: int
+    ) -> Points:
+        """Decode a body, a protobuf ExportMetricsServiceRequest. Raises MalformedBody.
+
+        oldest_ms, newest_ms: a resource's `target_info` gets the time of its newest point between.
+        """
+        export = decode_export(body, tenant_seed, with_scope=self._naming.scope_labels)
+        met = _Met(SeriesLabels(body, export, self._naming), tenant_seed)
+        rows = export.rows
+        keys = np.ascontiguousarray(rows["key"])
+        is_sound = rows["fault"] == NO_FAULT
+        ids = self._resolve(keys, is_sound, met.meet)
+        is_in_time = (rows["time_ms"] >= oldest_ms) & (rows["time_ms"] <= newest_ms) & (ids != 0)
+        newest_of = _newest(export, is_in_time)
+        targets = _targets(export)
+        target_ids = self._resolve(targets, newest_of >= 0, met.meet_target)
+        return _points(export, met, ids, target_ids, newest_of)
+
+    def _resolve(
+        self,
+        keys: NDArray[np.uint64],
+        is_wanted: NDArray[np.bool_],
+        meet: Callable[[int], int],
+    ) -> NDArray[np.uint64]:
+        """Return the id of each key, shape (n,), 0 where none is wanted or `meet` gives none."""
+        ids = self._ids.find(keys)
+        ids[~is_wanted] = 0
+        missing = np.flatnonzero((ids == 0) & is_wanted)
+        if len(missing):
+            new, first, which = np.unique(keys[missing], return_index=True, return_inverse=True)
+            found = np.empty(len(new), dtype=np.uint64)
+            # In the order sent: the rows of a point share the work on its attributes.
+            order = np.argsort(first)
+            found[order] = [meet(at) for at in missing[first[order]].tolist()]
+            self._ids.add(new[found != 0], found[found != 0])
+            ids[missing] = found[which]
+        return ids
+
+
+class _Met:
+    """Labels of one body's new series: looked up for their id, and mostly kept until announced."""
+
+    def __init__(self, series: SeriesLabels, tenant_seed: np.uint64) -> None:
+        self.series = series
+        self._seed = tenant_seed
+        self._kept: dict[int, dict[str, str]] = {}
+
+    def meet(self, row: int) -> int:
+        """Return the id of a row's series, 0 for what is not UTF-8."""
+        try:
+            labels = self.series.labels_of(row)
+        except BadText:
+            return 0
+        return self._keep(row, labels)
+
+    def meet_target(self, resource: int) -> int:
+        """Return the id of a resource's target_info, 0 where it has none."""
+        try:
+            labels = self.series.target_info_of(resource)
+        except BadText:
+            return 0
+        return 0 if labels is None else self._keep(-1 - resource, labels)
+
+    def _keep(self, of: int, labels: dict[str, str]) -> int:
+        if len(self._kept) < _MAX_KEPT:
+            self._kept[of] = labels
+        return series_id_of(self._seed, labels)
+
+    def labels(self, of: int) -> dict[str, str]:
+        """Return the labels of a row, or of the target_info of resource -1 - of."""
+        labels = self._kept.get(of)
+        if labels is None:
+            labels = self.series.labels_of(of) if of >= 0 else self.series.target_info_of(-1 - of)
+        return labels or {}
+
+
+def _newest(export: Export, is_good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the newest time of each resource's good rows, -1 where it has none."""
+    if not len(export.resources):
+        return np.empty(0, dtype=np.int64)
+    times_ms = np.where(is_good, export.rows["time_ms"], -1)
+    newest: NDArray[np.int64] = np.maximum.reduceat(times_ms, export.resources["row"])
+    return newest
+
+
+def _targets(export: Export) -> NDArray[np.uint64]:
+    """Return the key of each resource's target_info."""
+    keys: NDArray[np.uint64] = (export.resources["key"] * _ODD) ^ _OF_TARGET
+    return keys | np.uint64(1)
+
+
+def _points(
+    export: Export,
+    met: _Met,
+    ids: NDArray[np.uint64],
+    target_ids: NDArray[np.uint64],
+    newest_of: NDArray[np.int64],
+) -> Points:
+    """Put samples and target_infos together, and leave out what has a fault."""
+    targets = np.flatnonzero(target_ids)
+    n_targets = len(targets)
+    is_good = ids != 0
+    rows, values, faults = export.rows, export.values, dict[int, NDArray[np.int64]]()
+    good = np.flatnonzero(is_good)
+    if len(good) < len(rows):
+        faults = _faults(rows[~is_good])
+        rows, values, ids = rows[good], values[good], ids[good]
+    metric, metrics = rows["metric"], export.metrics
+    type_of = _TYPES[metrics["kind"]]
+    type_of[(metrics["kind"] == SUM) & (metrics["is_monotonic"] != 0)] = MetricType.COUNTER
+    types = np.concatenate((type_of[metric], np.full(n_targets, MetricType.INFO, dtype=np.uint8)))
+    unit_keys = (metrics["unit_key"] + type_of) * _ODD
+    all_ids = np.concatenate((ids, target_ids[targets]))
+    keys = all_ids.copy()
+    keys[: len(rows)] ^= unit_keys[metric]
+    of = np.concatenate((good, -1 - targets))
+    decoded = Decoded(
+        all_ids,
+        np.arange(len(all_ids), dtype=np.int32),
+        np.concatenate((rows["time_ms"], newest_of[targets])),
+        np.concatenate((values, np.ones(n_targets))),
+        lambda series: table_of([met.labels(one) for one in of[series].tolist()]),
+        np.concatenate((_starts(rows, values), np.zeros(n_targets, np.int64))),
+        Metadata(types, keys, lambda one: met.series.unit_of(int(of[one])) if of[one] >= 0 else ""),
+    )
+    at = np.concatenate((rows["at"], np.full(n_targets, -1)))
+    return Points(decoded, at, faults)
+
+
+def _starts(rows: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return since when each value counts; a delta since just before, if that is not told of."""
+    starts_ms: NDArray[np.int64] = rows["start_ms"].copy()
+    is_delta = rows["is_delta"] != 0
+    if is_delta.any():
+        is_delta &= (values != 0) & (values.view(np.uint64) != STALE_MARKER_BITS)
+        starts_ms[is_delta] = rows["time_ms"][is_delta] - DELTA_MS
+    return starts_ms
+
+
+def _faults(rows: NDArray[np.void]) -> dict[int, NDArray[np.int64]]:
+    """Return where the points of refused rows stand, by fault; rows without one are not UTF-8."""
+    found = {}
+    for fault in np.unique(rows["fault"]).tolist():
+        of_fault = rows["at"][rows["fault"] == fault]
+        found[fault if fault != NO_FAULT else NOT_UTF8] = np.unique(of_fault)
+    return found
