@@ -1,141 +1,193 @@
-"""JSON ingest: from a body of points to columns, by typed structs."""
+"""JSON ingest: from a body of points to columns with series ids."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.admission import Reason, Rejection
-from pipeline.errors import MalformedBody
-
-EXPECTED = (
-    '{"metrics": [{"name": "cpu", "value": 1.5, "timestamp"?: ms, "labels"?: {"host": "a"}}]}'
+from pipeline.admission import Limits, Reason
+from pipeline.hashing import series_id_of
+from pipeline.json_body import Points, find_lines, find_points, take_points
+from pipeline.json_points import (
+    UNREADABLE,
+    Point,
+    decode_point,
+    explain,
+    find_point_fault,
+    labels_of_point,
+    split_points,
 )
-
-_INT64 = np.iinfo(np.int64)
-
-# What msgspec raises for text that is not the JSON it was asked for.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from pipeline.json_times import EXPECTED_TIME, Unit, read_time
+from pipeline.key_ids import KeyIds
+from pipeline.refusals import Refusals, refuse_times
 
 
-class Point(msgspec.Struct):
-    """One point as sent. `timestamp`: ms since the epoch or RFC 3339; labels stay undecoded."""
+@dataclass(frozen=True, slots=True)
+class JsonBatch:
+    """The points of a body, in its order.
 
-    name: str
-    value: float
-    timestamp: int | float | str | None = None
-    labels: msgspec.Raw = msgspec.Raw(b"")
-    tags: msgspec.Raw = msgspec.Raw(b"")
-    type: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    unit: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    ids: uint64 (n,), 0 for a point that is refused. keys: uint64 (n,), the id mixed with type and
+    unit, for KnownSeries. times_ms: int64 (n,). values: float64 (n,). point_of: parses a point.
+    """
 
-
-class _Body(msgspec.Struct):
-    metrics: list[Point]
-
-
-class _LooseBody(msgspec.Struct):
-    metrics: list[msgspec.Raw]
-
-
-_decode_body = msgspec.json.Decoder(_Body).decode
-_decode_loosely = msgspec.json.Decoder(_LooseBody).decode
-_decode_point = msgspec.json.Decoder(Point).decode
+    ids: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    times_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
+    point_of: Callable[[int], Point]
+    refusals: Refusals
 
 
 @dataclass(slots=True)
-class PointBatch:
-    """The points of a body that can be read, and rejections for the others.
+class _Columns:
+    """Columns of the points while they are read; ids are 0 where not known or refused."""
 
-    points: n structs, for their names and labels. indexes: place of each in the body.
-    times_ms: int64 (n,). values: float64 (n,).
-    """
-
-    points: list[Point]
-    indexes: NDArray[np.int64]
+    ids: NDArray[np.uint64]
+    metadata: NDArray[np.uint64]
     times_ms: NDArray[np.int64]
+    units: NDArray[np.uint8]
     values: NDArray[np.float64]
-    rejections: list[Rejection]
+    refusals: Refusals
 
 
-def decode_points(body: bytes | memoryview, now_ms: int) -> PointBatch:
-    """Decode a JSON body; a point without timestamp gets now_ms.
-
-    Raises MalformedBody where the body as a whole is not JSON of the expected form.
-    """
-    rejections: list[Rejection] = []
-    try:
-        points = _decode_body(body).metrics
-        indexes = list(range(len(points)))
-    except _UNREADABLE:
-        points, indexes, rejections = _decode_one_by_one(body)
-    times = [point.timestamp for point in points]
-    if any(type(time) is not int for time in times):
-        times = [_read_time(time, now_ms) for time in times]
-        refused = [at for at, time in enumerate(times) if time is None]
-        rejections += [_refuse_time(indexes[at], points[at]) for at in refused]
-        points, indexes, times = _without(set(refused), points, indexes, times)
-    clipped = [min(max(time, _INT64.min), _INT64.max) for time in times]  # type: ignore[type-var]
-    return PointBatch(
-        points,
-        np.array(indexes, dtype=np.int64),
-        np.array(clipped, dtype=np.int64),
-        np.array([point.value for point in points], dtype=np.float64),
-        rejections,
-    )
+class _NotJson(Exception):
+    """The compiled pass has passed over what a whole parser takes for no JSON."""
 
 
-def _without(drop: set[int], *columns: list) -> list[list]:  # type: ignore[type-arg]
-    if not drop:
-        return list(columns)
-    return [[item for at, item in enumerate(column) if at not in drop] for column in columns]
+class JsonReader:
+    """Reads bodies of points; remembers ids by the texts of names and labels."""
+
+    def __init__(self, max_series: int, max_refusals: int) -> None:
+        self._max_refusals = max_refusals
+        self._known = KeyIds(max_series)
+
+    def n_bytes(self) -> int:
+        """Return the memory of the ids."""
+        return self._known.n_bytes()
+
+    def read(
+        self,
+        body: NDArray[np.uint8],
+        seed: np.uint64,
+        now_ms: int,
+        limits: Limits,
+        *,
+        are_lines: bool = False,
+    ) -> JsonBatch:
+        """Read a body, uint8 (n,); a point without timestamp gets now_ms.
+
+        seed: as of hashing.tenant_hash. are_lines: each line is a point; found out where the
+        sender does not say it.
+        Raises MalformedBody where the body as a whole is not JSON of the expected form.
+        """
+        points = find_lines(body, seed) if are_lines else find_points(body, seed)
+        if points is not None:
+            try:
+                return self._resolve(points, seed, now_ms, limits)
+            except _NotJson:
+                pass
+        texts = split_points(body.data)
+        points = find_lines(body, seed) if texts is None else take_points(body, texts)
+        return self._resolve(points, seed, now_ms, limits)
+
+    def _resolve(self, points: Points, seed: np.uint64, now_ms: int, limits: Limits) -> JsonBatch:
+        """Make columns of the points. Raises _NotJson."""
+        values = points.values()
+        times_ms, units = points.times(now_ms)
+        ids = self._known.find(points.keys())
+        refusals = Refusals(self._max_refusals)
+        columns = _Columns(ids, points.found["metadata"].copy(), times_ms, units, values, refusals)
+        unknown = np.flatnonzero(ids == 0)
+        if len(unknown):
+            _Meeting(points, columns, seed, now_ms, limits).meet(unknown)
+            keys = points.keys()[unknown]
+            is_met = (keys != 0) & (ids[unknown] != 0)
+            self._known.add(keys[is_met], ids[unknown][is_met])
+        _refuse_times(points, columns, now_ms, limits)
+        return JsonBatch(
+            ids,
+            ids ^ columns.metadata,
+            times_ms,
+            values,
+            lambda at: decode_point(points.text(at)),
+            refusals,
+        )
 
 
-def _decode_one_by_one(body: bytes | memoryview) -> tuple[list[Point], list[int], list[Rejection]]:
-    """Decode point by point, so that one bad point does not take the others along."""
-    try:
-        raws = _decode_loosely(body).metrics
-    except _UNREADABLE as error:
-        raise MalformedBody(f"{error}; expected {EXPECTED}") from None
-    points, indexes, rejections = [], [], []
-    for index, raw in enumerate(raws):
+@dataclass(slots=True)
+class _Meeting:
+    """Meets the points that the cache does not know, with a whole parser."""
+
+    points: Points
+    columns: _Columns
+    seed: np.uint64
+    now_ms: int
+    limits: Limits
+    # By key: the id, or why the series is refused.
+    _seen: dict[int, int | tuple[Reason, str]] = field(default_factory=dict)
+
+    def meet(self, unknown: NDArray[np.int64]) -> None:
+        """Fill in the ids of points, and all columns of odd ones; refuse those that are bad."""
+        odd = self.points.found["is_odd"][unknown].tolist()
+        keys = self.points.found["key"][unknown].tolist()
+        for at, is_odd, key in zip(unknown.tolist(), odd, keys, strict=True):
+            found = None if is_odd else self._seen.get(key)
+            if found is None:
+                found = self._parse(at, is_odd=bool(is_odd))
+                if not is_odd:
+                    self._seen[key] = found
+            if isinstance(found, int):
+                self.columns.ids[at] = found
+            else:
+                self.columns.refusals.add(at, *found)
+
+    def _parse(self, at: int, *, is_odd: bool) -> int | tuple[Reason, str]:
         try:
-            points.append(_decode_point(raw))
-            indexes.append(index)
-        except _UNREADABLE as error:
-            rejections.append(Rejection(index, _reason_of(str(error)), str(error)))
-    return points, indexes, rejections
+            point = decode_point(self.points.text(at))
+        except UNREADABLE as error:
+            is_json = isinstance(error, msgspec.ValidationError | UnicodeDecodeError)
+            if not is_json and not self.points.are_lines and self.points.texts is None:
+                raise _NotJson from None
+            return explain(error)
+        fault = find_point_fault(point, self.limits)
+        if fault is not None:
+            return fault
+        if is_odd:
+            self._fill(at, point)
+        return series_id_of(self.seed, labels_of_point(point))
+
+    def _fill(self, at: int, point: Point) -> None:
+        columns = self.columns
+        columns.values[at] = point.value
+        columns.times_ms[at], columns.units[at] = self.now_ms, Unit.MILLISECONDS
+        if point.timestamp is not None:
+            columns.times_ms[at], columns.units[at] = read_time(point.timestamp, self.now_ms)
+        columns.metadata[at] = 0
+        if point.type or point.unit:
+            metadata = {"type": point.type or "", "unit": point.unit or ""}
+            columns.metadata[at] = series_id_of(np.uint64(0), metadata)
 
 
-def _reason_of(message: str) -> Reason:
-    if "`$.value`" in message or "field `value`" in message or "out of range" in message:
-        return Reason.NOT_A_NUMBER
-    if "`$.name`" in message or "field `name`" in message:
-        return Reason.BAD_NAME
-    return Reason.BAD_TIMESTAMP if "`$.timestamp`" in message else Reason.BAD_SAMPLE
-
-
-def _read_time(time: int | float | str | None, now_ms: int) -> int | None:
-    """Return ms since the epoch, or None for what is no time."""
-    if time is None:
-        return now_ms
-    if isinstance(time, str):
-        try:
-            moment = datetime.fromisoformat(time)
-        except ValueError:
-            return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return round(aware.timestamp() * 1000)
-    return int(time)
-
-
-def _refuse_time(index: int, point: Point) -> Rejection:
-    return Rejection(
-        index,
+def _refuse_times(points: Points, columns: _Columns, now_ms: int, limits: Limits) -> None:
+    """Refuse what is no time, or out of bounds."""
+    is_known = columns.ids != 0
+    no_times = np.flatnonzero((columns.units == Unit.NONE) & is_known)
+    columns.refusals.add_many(
+        no_times,
         Reason.BAD_TIMESTAMP,
-        f"timestamp {point.timestamp!r}: milliseconds since 1970 as a number, or RFC 3339 "
-        'such as "2026-01-31T12:00:00Z"',
+        lambda k: f"timestamp {points.time_text(int(no_times[k]))}: {EXPECTED_TIME}",
     )
+    columns.ids[no_times] = 0
+
+    def name_of(at: int) -> str:
+        unit = Unit(columns.units[at])
+        if unit == Unit.MILLISECONDS:
+            return ""
+        return f"timestamp {points.time_text(at)}, read as {unit.name.lower()}: "
+
+    # Those that are refused already are not refused twice.
+    times_ms = np.where(columns.ids != 0, columns.times_ms, now_ms)
+    good = refuse_times(times_ms, now_ms, limits, columns.refusals, name_of)
+    columns.ids[~good] = 0

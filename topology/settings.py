@@ -109,7 +109,9 @@ class Settings(BaseSettings):
         4096, ge=1, le=65_535, description="bytes of a label's name or value"
     )
     max_body_bytes: int = Field(32 * MIB, ge=1024, description="HTTP body as received")
-    max_decoded_bytes: int = Field(128 * MIB, ge=1024, description="HTTP body after decompression")
+    max_decoded_bytes: int = Field(
+        128 * MIB, ge=1024, le=1024 * MIB, description="HTTP body after decompression"
+    )
     memory_bytes: int = Field(
         2048 * MIB,
         ge=256 * MIB,

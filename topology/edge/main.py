@@ -2,6 +2,7 @@
 
 import asyncio
 
+from pipeline.warm_edge import compile_edge
 from topology.config_feed import ConfigFeed
 from topology.disk import disk_of_broker, watch_disk
 from topology.edge.http import Edge
@@ -23,6 +24,8 @@ async def edge(context: Context) -> None:
     publisher = Publisher(context, producer, registry.known)
     reports = Reports(context, producer, feed.ring)
     disk = disk_of_broker(context.settings)
+    # Beside the wait for the broker: the first request would wait for it.
+    kernels = asyncio.create_task(asyncio.to_thread(compile_edge))
     await context.serve(Edge(context, feed.ring, registry, publisher, disk).routes())
     await ensure_topics(context.settings)
     await producer.start()
@@ -32,6 +35,7 @@ async def edge(context: Context) -> None:
         tasks.append(asyncio.create_task(watch_disk(context, disk)))
     try:
         await feed.start(on_change=lambda: health.set("tenants", None))
+        await kernels
         health.set("start", None)
         await context.stopping.wait()
     finally:

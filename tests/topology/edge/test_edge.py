@@ -3,9 +3,12 @@
 import asyncio
 import gzip
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from unittest.mock import ANY
 
 import cramjam
 import httpx
@@ -130,6 +133,51 @@ async def test_a_body_of_several_gzip_members_is_read_whole(own_settings: Settin
         samples = await stored(own_settings)
 
     assert {value for _, _, value in samples} == set(map(float, range(1000)))
+
+
+async def test_json_comes_as_an_object_a_list_or_lines_compressed_or_not(
+    own_settings: Settings,
+) -> None:
+    points = [json.dumps({"name": "a", "value": value}).encode() for value in range(8)]
+    zstd = bytes(cramjam.zstd.compress(b"[" + points[4] + b"]"))
+    bodies: list[tuple[bytes, dict[str, str]]] = [
+        (b'{"metrics":[' + points[0] + b"]}", {}),
+        (b"[" + points[1] + b"," + points[2] + b"]", {"Content-Type": "application/json"}),
+        (gzip.compress(b"[" + points[3] + b"]"), {"Content-Encoding": "gzip"}),
+        (zstd, {"Content-Encoding": "zstd"}),
+        (points[5] + b"\n" + points[6], {"Content-Type": "application/x-ndjson; charset=utf-8"}),
+        (points[7] + b"\n", {}),
+    ]
+    async with edge_client(own_settings) as client:
+        answers = [
+            await client.post("/api/v1/ingest", content=body, headers=headers)
+            for body, headers in bodies
+        ]
+        samples = await stored(own_settings)
+
+    assert [one.json()["rejected"] for one in answers] == [0] * len(bodies)
+    assert sorted(value for *_, value in samples) == list(range(8))
+
+
+async def test_the_answer_that_the_readme_shows_is_the_answer(own_settings: Settings) -> None:
+    """200 where something was accepted, 400 where all was refused, and the same form of both."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    shown = json.loads(re.findall(r'^\{"accepted".*\}$', readme, re.MULTILINE)[0])
+    points = [{"name": "test", "value": 1}, {"name": "bad name", "value": 1}]
+
+    async with edge_client(own_settings) as client:
+        some = await client.post("/api/v1/ingest", json={"metrics": points})
+        none = await client.post("/api/v1/ingest", json={"metrics": points[1:]})
+        nothing = await client.post("/api/v1/ingest", json={"metrics": []})
+        unreadable = await client.post("/api/v1/ingest", json={"metrics": 1})
+
+    expected = shown | {"errors": [shown["errors"][0] | {"message": ANY}]}
+    assert (some.status_code, some.json()) == (200, expected)
+    assert some.json()["errors"][0]["message"].startswith("metric name 'bad name': ")
+    assert (none.status_code, none.json()["accepted"], none.json()["rejected"]) == (400, 0, 1)
+    assert none.json()["errors"][0]["reason"] == "bad_name"
+    assert (nothing.status_code, nothing.json()["accepted"]) == (200, 0)
+    assert (unreadable.status_code, list(unreadable.json())) == (400, ["error"])
 
 
 async def test_remote_write_is_taken_as_zstd(own_settings: Settings) -> None:

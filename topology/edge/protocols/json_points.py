@@ -2,12 +2,11 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pipeline.admission import Rejection
-from pipeline.json_ingest import decode_points
-from pipeline.json_series import JsonSeries, announcement_of_point
-from pipeline.refusals import Refusals, refuse_times
+from pipeline.json_ingest import JsonReader
+from pipeline.json_points import announcement_of_point
 from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import Endpoint
@@ -16,46 +15,43 @@ from topology.tenants import Tenant
 
 PATHS = ("/api/v1/ingest", "/functions/v1/ingest")
 _ERRORS_SHOWN = 1000
+_LINE_TYPES = {
+    f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines")
+}
 
 
 class JsonPoints:
-    """Reads `{"metrics": [...]}`; remembers ids by the text of labels."""
+    """Reads `{"metrics": [...]}`, a list of points, or one point a line."""
 
     name = "json"
     encodings = PLAIN | GZIP | ZSTD
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, reader: JsonReader, *, are_lines: bool = False) -> None:
         self._registry = registry
-        self._series = JsonSeries(registry.budget.json_bytes)
-        registry.memory["json_series"] = self._series.n_bytes
+        self._reader = reader
+        self._are_lines = are_lines
 
     def read(self, body: NDArray[np.uint8], tenant: Tenant, now_ms: int) -> Intake:
         """Read a body. Raises MalformedBody."""
-        known, limits = self._registry.known, self._registry.limits(tenant)
-        refusals = Refusals(_ERRORS_SHOWN)
-        batch = decode_points(body.data, now_ms)
-        seed = self._registry.seed(tenant)
-        ids, refused = self._series.resolve(seed, batch.points, batch.indexes, limits)
-        for one in batch.rejections + refused:
-            refusals.add(one.index, one.reason, one.message)
-        sound = np.flatnonzero(ids)
-        out_of_time = Refusals(_ERRORS_SHOWN)
-        good = sound[refuse_times(batch.times_ms[sound], now_ms, limits, out_of_time)]
-        refusals.counts += out_of_time.counts
-        for one in out_of_time.examples:
-            index = int(batch.indexes[sound[one.index]])
-            refusals.examples.append(Rejection(index, one.reason, one.message))
-        unknown = good[known.unknown(ids[good], now_ms)]
-        # One announcement a series: the last of its points that came.
-        newest = {int(ids[at]): batch.points[at] for at in unknown.tolist()}
-        intake = Intake(
-            tenant, ids[good], batch.times_ms[good], batch.values[good], refusals=refusals
+        registry = self._registry
+        batch = self._reader.read(
+            body, registry.seed(tenant), now_ms, registry.limits(tenant), are_lines=self._are_lines
         )
+        good = np.flatnonzero(batch.ids)
+        ids, keys = batch.ids[good], batch.keys[good]
+        columns = (ids, batch.times_ms[good], batch.values[good])
+        intake = Intake(tenant, *columns, refusals=batch.refusals)
+        # One announcement a series and its metadata: the last of its points that came.
+        unknown = np.flatnonzero(registry.known.unknown(keys, now_ms))
+        newest = dict(zip(keys[unknown].tolist(), unknown.tolist(), strict=True))
         if newest:
-            announcements = [announcement_of_point(*item) for item in newest.items()]
+            announcements = [
+                announcement_of_point(int(ids[at]), batch.point_of(int(good[at])))
+                for at in newest.values()
+            ]
             block = series_block(tenant.name, now_ms, tenant.retention_days, announcements)
             intake.new_series.append(block)
-            intake.new_keys.append(block.series_ids)
+            intake.new_keys.append(np.array(list(newest), dtype=np.uint64))
         return intake
 
     def answer(self, intake: Intake) -> Response:
@@ -77,5 +73,13 @@ class JsonPoints:
 
 def endpoints(registry: Registry) -> list[Endpoint]:
     """Return the rows of this protocol."""
-    points = JsonPoints(registry)
-    return [Endpoint(path, lambda _: points) for path in PATHS]
+    reader = JsonReader(registry.budget.max_series // 2, _ERRORS_SHOWN)
+    registry.memory["json_series"] = reader.n_bytes
+    points = JsonPoints(registry, reader)
+    lines = JsonPoints(registry, reader, are_lines=True)
+
+    def choose(request: Request) -> JsonPoints:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return lines if media_type in _LINE_TYPES else points
+
+    return [Endpoint(path, choose) for path in PATHS]
