@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     scores: bool = Field(default=True, description="whether workers score windows for anomalies")
     scores_stored_from: float = Field(
-        0.5, ge=0, description="least score that is stored; 0: every window of every series"
+        0.0, ge=0, description="least score that is stored; 0: every window of every series"
     )
     scores_forget_hours: int = Field(
         72, ge=1, description="a series silent for so long is learned anew"

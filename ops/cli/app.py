@@ -22,6 +22,7 @@ from ops.cli.options import (
 from ops.cli.replay import replay
 from ops.cli.tenant import tenant
 from ops.cli.verify import verify
+from ops.cli.warm import warm
 
 app = typer.Typer(
     name="observai",
@@ -216,6 +217,7 @@ app.command()(operate.partitions)
 app.command()(operate.checkpoints)
 app.command()(replay)
 app.command()(verify)
+anomaly.command()(warm)
 app.add_typer(anomaly)
 app.command()(audit)
 app.add_typer(tenant)

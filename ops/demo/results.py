@@ -4,6 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from ops.demo.anomalies import read_anomalies
 from ops.demo.check import check_all, n_rollups, n_sample_windows, n_samples
 from ops.demo.deployment import Deployment
 from ops.demo.disk import table_bytes
@@ -69,6 +70,7 @@ def summarize(running: Deployment, run: Run, began_s: float, *, kept: bool) -> S
         busiest=_busiest(store),
         cpu_busy=_cpu_busy(store),
         incidents=run.recording.incidents,
+        anomalies=read_anomalies(store, run.recording.incidents),
         urls={role: shown.role_url(role) for role in ("edge", "store")},
         key=running.key if kept else f"in {shown.key_file}",
         commands=_commands(shown, kept=kept),

@@ -29,6 +29,7 @@ from topology.settings import Settings
 
 LIVE_S = 20.0
 DEADLINE_S = 45.0
+RULES = Path(__file__).parent / "anomaly.toml"
 RECORDED_LABELS = {"job": "observai-demo", "instance": "recording"}
 _INTERRUPTED = 130
 
@@ -50,7 +51,8 @@ def run_demo(
     stages = Stages(console)
     try:
         recording = read_recording(recording_folder, **RECORDED_LABELS)
-        with stages.started(deployment(settings), "starting Kafka and four roles") as running:
+        own = settings.model_copy(update={"fine_windows": True, "anomaly_rules": RULES})
+        with stages.started(deployment(own), "starting Kafka and four roles") as running:
             run = asyncio.run(_feed(running, recording, stages, live_s))
             summary = summarize(running, run, began_s, kept=keep)
             _tell(summary, as_json=as_json, kept=keep)

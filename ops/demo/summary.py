@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.demo import chart
+from ops.demo.anomalies import Anomalies
 from ops.demo.check import Check
 from ops.demo.recording import Incident
+from ops.demo.show_anomalies import show_anomalies
 
 _WIDEST_CHART, _CHART_HEIGHT = 100, 7
 _COLOURS = ("red", "magenta", "yellow", "cyan")
@@ -64,6 +66,7 @@ class Summary:
     busiest: list[BusySeries]
     cpu_busy: list[tuple[int, float]]
     incidents: list[Incident]
+    anomalies: Anomalies
     urls: dict[str, str]
     key: str
     commands: list[str] = field(default_factory=list)
@@ -85,6 +88,8 @@ def show(summary: Summary, console: Console, *, kept: bool) -> None:
     _show_figures(summary, console)
     _show_busiest(summary, console)
     _show_chart(summary, console)
+    if summary.cpu_busy:
+        show_anomalies(summary.anomalies, summary.cpu_busy[0][0], console)
     _show_checks(summary, console)
     _show_next_steps(summary, console, kept=kept)
 

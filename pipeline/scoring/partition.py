@@ -85,6 +85,10 @@ class PartitionScores:
                 one.forget(self._newest_ms)
         return [block for block in found if len(block)]
 
+    def widths_of(self, tenant: str) -> list[int]:
+        """Return the widths whose windows are scored."""
+        return [width for width in self._widths if self._config.rules.is_scored(tenant, width)]
+
     def take_counts(self) -> Counter[str]:
         """Return what became of windows and series since the last call."""
         counts: Counter[str] = Counter()

@@ -37,6 +37,8 @@ class SeriesTable:
     """Records of type SERIES in the order in which they were added; an index finds them by id."""
 
     def __init__(self, series: NDArray[np.void] | None = None) -> None:
+        # Of the last search, which is often asked for again: the ids, and where they stand.
+        self._last: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
         found = np.zeros(0, dtype=SERIES) if series is None else series
         self.n = len(found)
         self._series = np.zeros(max(_LEAST_CAPACITY, self.n), dtype=SERIES)
@@ -54,12 +56,16 @@ class SeriesTable:
 
     def find(self, series_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return where each series stands, -1 for one that is not there."""
+        if self._last is not None and self._last[0] is series_ids:
+            return self._last[1]
         at = np.empty(len(series_ids), dtype=np.int64)
         _find_all(self._index, self._series, series_ids, at)
+        self._last = (series_ids, at)
         return at
 
     def add(self, new: NDArray[np.void]) -> None:
         """Add records of series that are not there."""
+        self._last = None
         needed = self.n + len(new)
         if needed > len(self._series):
             grown = np.zeros(max(needed, len(self._series) * 5 // 4), dtype=SERIES)
@@ -74,6 +80,7 @@ class SeriesTable:
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Forget the series of which kept, shape (n,), is false; the others move up."""
+        self._last = None
         series = self.series[kept]
         self.n = len(series)
         self._series = np.zeros(max(_LEAST_CAPACITY, self.n), dtype=SERIES)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.anomaly.scores import Scores
 from pipeline.scoring.models import Models, Room
+from pipeline.scoring.rounding import rounded, short
 from pipeline.scoring.rules import SeriesRules
 from pipeline.scoring.series_table import NO_MODEL, SERIES, SeriesTable, take_windows
 from pipeline.scoring.values import Value
@@ -90,12 +91,12 @@ class WidthScores:
         judged = np.flatnonzero(slots >= 0)
         judged = judged[np.argsort(slots[judged], kind="stable")]
         block_times_s = block.window_starts_ms[judged] / 1000
-        scores = self.models.update(slots[judged], block_times_s, values[judged])
+        scores = rounded(self.models.update(slots[judged], block_times_s, values[judged]))
         is_finite = np.isfinite(values[judged])
         is_learning = scores.learning_s > 0
         self.table.series["is_learning"][at[judged][is_finite]] = is_learning[is_finite]
         self.counts["scored"] += int((is_finite & ~is_learning).sum())
-        return _block_of(block, judged, values[judged], scores)
+        return _block_of(block, judged, short(values[judged]), scores)
 
     def forget(self, now_ms: int) -> None:
         """Forget series silent for too long, once an hour by the time given."""

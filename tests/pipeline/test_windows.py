@@ -62,7 +62,8 @@ def marks_of(closed: Sequence[Closed], width_ms: int = MINUTE) -> list[tuple[int
 
 def test_a_window_closes_when_the_watermark_has_passed_its_end() -> None:
     """Time  0s   20s   40s   60s      70s
-    value  1    5     2   | 4   ...  the window [0, 60) closes at 60 + 10 s of lateness."""
+    value  1    5     2   | 4   ...  the window [0, 60) closes at 60 + 10 s of lateness.
+    """
     windows = PartitionWindows(CONFIG)
     samples = [(7, 0, 1.0), (7, 20_000, 5.0), (7, 40_000, 2.0), (7, 60_000, 4.0)]
 
@@ -107,7 +108,8 @@ def test_a_stale_marker_is_left_out_and_ends_the_run() -> None:
 
 def test_a_value_in_the_place_of_a_stale_marker_is_not_the_last_of_the_window_before() -> None:
     """Time  0s   | 65s       65s again
-    value  1    | (stale)   9           `last` of [0, 60) stays 1; [60, 120) is marked."""
+    value  1    | (stale)   9           `last` of [0, 60) stays 1; [60, 120) is marked.
+    """
     windows = PartitionWindows(CONFIG)
     closed = windows.feed([block([(7, 0, 1.0), (7, 65_000, STALE), (7, 65_000, 9.0)], 66_000)])
     closed += windows.feed([block([(7, 130_000, 2.0)], 130_000)])

@@ -20,6 +20,8 @@ TENANT_TABLES = (
     "stored_samples",
     "stored_rollups",
     "stored_scores",
+    "stored_anomalous",
+    "stored_anomalies",
     "stored_audit",
 )
 OPERATOR_TABLES = ("migrations", "stored_key_uses")

@@ -14,6 +14,8 @@ from topology.disk import disk_of_store, watch_disk
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.store.administration import Administration
+from topology.store.anomalies import watch_anomalies
+from topology.store.anomalies_api import AnomaliesApi
 from topology.store.api import SqlApi
 from topology.store.archive import Archive
 from topology.store.client import Engine, Limits, StoreUnavailable
@@ -21,6 +23,7 @@ from topology.store.engine_config import Bounds
 from topology.store.export_api import ExportApi
 from topology.store.gate import Gate, watch_broken_parts
 from topology.store.memory import keep_freed_memory, release_memory
+from topology.store.news import News
 from topology.store.parts import watch_parts
 from topology.store.queries import Queries
 from topology.store.retention import watch_retention
@@ -52,19 +55,20 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
             *SqlApi(feed.ring, queries, context.metrics).routes(),
             *VerifyApi(feed.ring, verifier, context.metrics).routes(),
             *ExportApi(feed.ring, queries, context.metrics).routes(),
+            *AnomaliesApi(feed.ring, queries, context.metrics).routes(),
             *administration.routes(),
         ]
     )
     engine = await _open(context, migrate)
     queries.open(engine)
-    gate = Gate(disk_of_store(settings))
-    watchers = [asyncio.create_task(watch) for watch in _watches(context, engine, gate)]
+    gate, news = Gate(disk_of_store(settings)), News()
+    watchers = [asyncio.create_task(watch) for watch in _watches(context, engine, gate, news)]
     try:
         await ensure_topics(settings)
         await producer.start()
         watchers += await administration.begin(engine, gate)
         context.health.set("start", None)
-        archive = _archive(context, engine, producer, gate)
+        archive = _archive(context, Writer(engine, context.metrics, now_ms, news), producer, gate)
         watchers.append(SelfCheck(context, feed.ring, verifier, archive.evidence).start())
         await archive.run()
     finally:
@@ -106,8 +110,15 @@ async def _close(context: Context, engine: Engine, gate: Gate) -> None:
     await asyncio.to_thread(engine.close)
 
 
-def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine[None, None, None]]:
+def _archive(context: Context, writer: Writer, producer: AIOKafkaProducer, gate: Gate) -> Archive:
+    return Archive(context, writer, DeadLetters("archive", context, producer), gate=gate)
+
+
+def _watches(
+    context: Context, engine: Engine, gate: Gate, news: News
+) -> Iterator[Coroutine[None, None, None]]:
     """Yield what runs beside the archive until cancelled."""
+    yield watch_anomalies(context, engine, news)
     yield watch_retention(context, engine)
     yield watch_parts(context, engine, gate)
     yield watch_broker(context)
@@ -116,11 +127,6 @@ def _watches(context: Context, engine: Engine, gate: Gate) -> Iterator[Coroutine
     if gate.disk is not None:
         yield watch_disk(context, gate.disk)
         yield watch_broken_parts(context, gate)
-
-
-def _archive(context: Context, engine: Engine, producer: AIOKafkaProducer, gate: Gate) -> Archive:
-    dead_letters = DeadLetters("archive", context, producer)
-    return Archive(context, Writer(engine, context.metrics, now_ms), dead_letters, gate=gate)
 
 
 async def _release_memory(engine: Engine) -> None:

@@ -20,7 +20,8 @@ _OVERDUE = """
 SELECT DISTINCT table, partition_id
 FROM system.parts
 WHERE database = currentDatabase() AND active
-    AND table IN ('stored_samples', 'stored_rollups', 'stored_scores')
+    AND table IN ('stored_samples', 'stored_rollups', 'stored_scores', 'stored_anomalous',
+        'stored_anomalies')
     AND match(partition_id, '^[0-9]+-[0-9]{8}$')
     AND toDateTime(toDate(substring(partition_id, -8, 4) || '-' || substring(partition_id, -4, 2)
             || '-' || substring(partition_id, -2, 2)), 'UTC')

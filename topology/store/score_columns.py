@@ -36,6 +36,23 @@ def scores_table(blocks: Sequence[ScoreBlock]) -> pa.Table:
     return pa.table(columns)
 
 
+def anomalous_table(blocks: Sequence[ScoreBlock]) -> pa.Table:
+    """Return rows of table stored_anomalous: of windows with a score above 1."""
+    few = [block.where(block.scores > 1) for block in blocks]
+    starts_s = np.concatenate([block.window_starts_ms for block in few]) // 1000
+    return pa.table(
+        {
+            "tenant": tenants_of(few),
+            "window_start": pa.array(starts_s, type=SECONDS),
+            "series_id": np.concatenate([block.series_ids for block in few]),
+            "width_s": of_blocks(few, [block.width_s for block in few], np.uint32),
+            "score": np.concatenate([block.scores for block in few]),
+            "alarm": np.concatenate([block.alarms for block in few]),
+            "retention_days": retentions_of(few),
+        }
+    )
+
+
 def _reasons(
     blocks: Sequence[ScoreBlock],
     starts_s: NDArray[np.int64],

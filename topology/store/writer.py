@@ -20,9 +20,10 @@ from topology.store.batch import MAX_ROWS, Batch
 from topology.store.client import Engine
 from topology.store.coarse import Closes, halves
 from topology.store.columns import rollups_table, samples_table, series_table, split_by_parts
+from topology.store.news import News
 from topology.store.recompute import recompute
 from topology.store.refused import Refused, insert_halving, is_out_of_memory, is_transient
-from topology.store.score_columns import scores_table
+from topology.store.score_columns import anomalous_table, scores_table
 from topology.store.stretch_parts import Part
 from topology.store.window_tables import TenantRows, windows_table
 
@@ -44,6 +45,7 @@ _KINDS = (
     _Kind(Topic.SAMPLES, "stored_samples", "time", samples_table, encode_samples),
     _Kind(Topic.ROLLUPS, "stored_rollups", "window_start", rollups_table, encode_rollups),
     _Kind(Topic.SCORES, "stored_scores", "window_start", scores_table, encode_scores),
+    _Kind(Topic.SCORES, "stored_anomalous", "window_start", anomalous_table, encode_scores),
 )
 # An insert of fewer rows takes hardly less memory.
 _LEAST_ROWS = 4_000
@@ -57,8 +59,16 @@ class Writer:
     is inserted again after a crash. What does not fit the engine's memory is done in halves.
     """
 
-    def __init__(self, engine: Engine, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+        news: News | None = None,
+    ) -> None:
+        """Write into an engine. news: is told of scores that are stored."""
         self._engine = engine
+        self._news = news
         self._metrics = metrics
         self._now_ms = now_ms
         self._version = 0
@@ -86,6 +96,8 @@ class Writer:
                 for at, reason in self._insert_blocks(kind, blocks):
                     place = batch.places[kind.topic][at]
                     refused.append((place, kind.encode([blocks[at]]), reason))
+        if self._news is not None:
+            self._news.note(batch.scores)
         return refused
 
     def recompute(self, part: Part) -> None:

@@ -40,6 +40,7 @@ class Loaded(Generic[Content]):
 
     newest: tuple[int, Content] | None
     broken: str | None
+    is_beside: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -48,12 +49,22 @@ class Loaded(Generic[Content]):
 
 
 class CheckpointStore(Generic[Content]):
-    """Saves and loads checkpoints; partition p's stand on partition p of the topic."""
+    """Saves and loads checkpoints; partition p's stand on partition p of the topic.
+
+    beside: checkpoints that somebody else has made while the stage ran. One of these is loaded in
+    place of its own, and is no more once the stage has written one after it.
+    """
 
     def __init__(
-        self, settings: Settings, producer: AIOKafkaProducer, form: Format[Content]
+        self,
+        settings: Settings,
+        producer: AIOKafkaProducer,
+        form: Format[Content],
+        beside: Format[Content] | None = None,
     ) -> None:
         self._form = form
+        self._beside = beside
+        self._keys_beside: dict[int, list[bytes]] = {}
         self._settings = settings
         self._producer = producer
         self._topic = settings.topic(Topic.CHECKPOINTS)
@@ -68,6 +79,7 @@ class CheckpointStore(Generic[Content]):
             for key, value in chunks_of(self._form, partition, sequence, packed)
         ]
         await asyncio.gather(*acknowledged)
+        await self._remove(partition, self._keys_beside.pop(partition, []))
         return len(packed)
 
     async def load(self, partitions: Iterable[int]) -> dict[int, Loaded[Content]]:
@@ -75,17 +87,24 @@ class CheckpointStore(Generic[Content]):
 
         State of a version that this build does not know is lost to it, never taken for none.
         """
-        found = await self._read(partitions)
-        return {partition: records.loaded() for partition, records in found.items()}
+        loaded = {}
+        for partition, (own, beside) in (await self._read(partitions)).items():
+            self._keys_beside[partition] = sorted(beside.keys)
+            loaded[partition] = _chosen(own.loaded(), beside.loaded())
+        return loaded
 
     async def drop(self, partition: int) -> int:
         """Give a partition's state up; return the number of records that are no more."""
-        keys = sorted((await self._read([partition]))[partition].keys)
-        for key in keys:
-            await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
+        own, beside = (await self._read([partition]))[partition]
+        keys = sorted(own.keys | beside.keys)
+        await self._remove(partition, keys)
         return len(keys)
 
-    async def _read(self, partitions: Iterable[int]) -> dict[int, "_Records[Content]"]:
+    async def _remove(self, partition: int, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            await self._producer.send_and_wait(self._topic, None, key=key, partition=partition)
+
+    async def _read(self, partitions: Iterable[int]) -> dict[int, "_Both[Content]"]:
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -106,17 +125,20 @@ class CheckpointStore(Generic[Content]):
 
     async def _read_one(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int
-    ) -> "_Records[Content]":
+    ) -> "_Both[Content]":
         """Read a partition; a broken record leaves its checkpoint without a chunk."""
-        records = _Records(self._form)
-        key_prefix = self._form.key_prefix(tp.partition)
+        both = _Records(self._form), _Records(self._beside or self._form)
+        prefixes = [(self._form.key_prefix(tp.partition), both[0])]
+        if self._beside is not None:
+            prefixes.append((self._beside.key_prefix(tp.partition), both[1]))
         while await consumer.position(tp) < end:
             batches = await consumer.getmany(tp, timeout_ms=500)
             for record in batches.get(tp, []):
                 key = record.key or b""
-                if key.startswith(key_prefix):
-                    records.add(key, record.value, record.offset)
-        return records
+                for prefix, records in prefixes:
+                    if key.startswith(prefix):
+                        records.add(key, record.value, record.offset)
+        return both
 
 
 class _Records(Generic[Content]):
@@ -155,3 +177,15 @@ class _Records(Generic[Content]):
             return Loaded(newest_checkpoint(self._form, chain(*self._chunks.values())), broken)
         except InvalidRecord as error:
             return Loaded(None, str(error))
+
+
+# The stage's own, and those beside.
+_Both = tuple[_Records[Content], _Records[Content]]
+
+
+def _chosen(own: Loaded[Content], beside: Loaded[Content]) -> Loaded[Content]:
+    """Return what is beside, if anything, with the sequence after which the stage goes on."""
+    if beside.newest is None:
+        return own
+    sequence = own.newest[0] if own.newest else 0
+    return Loaded((sequence, beside.newest[1]), None, is_beside=True)

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
+from schemas.chunks import Format
 from schemas.rollups import RollupBlock, check_rollups, decode_rollups
-from schemas.score_checkpoints import SCORES, ScoresCheckpoint
+from schemas.score_checkpoints import SCORES, WARMED, ScoresCheckpoint
 from schemas.scores import ScoreBlock, encode_scores
 from schemas.topics import Topic
 from topology.anomaly_rules import read_rules
 from topology.budget import WorkerBudget
 from topology.clock import now_ms
 from topology.runtime import Context
-from topology.worker.checkpoints import Loaded
 from topology.worker.emission import Record
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Reading, Start
@@ -33,6 +33,7 @@ class ScoreWork:
     topic = Topic.ROLLUPS
     lanes: tuple[Topic, ...] = (Topic.SCORES,)
     form = SCORES
+    beside: Format[ScoresCheckpoint] | None = WARMED
     reading = Reading(Topic.ROLLUPS, may_begin_late=True)
     memory_part = "scores"
     ways = (
@@ -47,13 +48,6 @@ class ScoreWork:
         self._budget = WorkerBudget.of(settings.memory_bytes, scores=settings.scores)
         self._rules = read_rules(settings.anomaly_rules)
         self._series_offsets: dict[int, int] = {}
-
-    async def choose(
-        self, partition: int, loaded: Loaded[ScoresCheckpoint]
-    ) -> Loaded[ScoresCheckpoint]:
-        """Return what was loaded."""
-        del partition
-        return loaded
 
     def begin(
         self, partition: int, checkpoint: ScoresCheckpoint | None, start: Start, n_partitions: int

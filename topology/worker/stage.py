@@ -63,7 +63,9 @@ class Stage(Generic[EngineT, Content]):
         self._context = context
         self._app = app
         self._producer = producer
-        self._checkpoints: CheckpointStore[Content] = CheckpointStore(settings, producer, work.form)
+        self._checkpoints: CheckpointStore[Content] = CheckpointStore(
+            settings, producer, work.form, work.beside
+        )
         self._partitions: dict[TP, Partition[EngineT]] = {}
         self._group = f"{settings.topic_prefix}{work.name}"
         self._topics = {topic: settings.topic(topic) for topic in work.lanes}
@@ -83,17 +85,16 @@ class Stage(Generic[EngineT, Content]):
             return
         # What it publishes goes to partitions of the same number, which may be new.
         await self._producer.client.force_metadata_update()
-        found = {number: await self.work.choose(number, one) for number, one in loaded.items()}
         offsets = {
-            number: one.newest and one.newest[1].next_offset for number, one in found.items()
+            number: one.newest and one.newest[1].next_offset for number, one in loaded.items()
         }
         starts = await find_starts(self._context.settings, self._group, self.work.reading, offsets)
-        sure = [tp for tp in tps if not found[tp.partition].is_lost]
+        sure = [tp for tp in tps if not loaded[tp.partition].is_lost]
         await self._go_to({tp: starts[tp.partition].offset for tp in sure})
         if generation != self._app.consumer_generation_id:
             return
         for tp in tps:
-            self._begin(tp, found[tp.partition], starts[tp.partition], len(tps))
+            self._begin(tp, loaded[tp.partition], starts[tp.partition], len(tps))
         engines = {tp.partition: state.engine for tp, state in self._partitions.items()}
         await self.work.assigned(engines, starts)
         self._context.log.info(
@@ -107,7 +108,9 @@ class Stage(Generic[EngineT, Content]):
         offset = start.offset
         outbox = Outbox(self._producer, self._topics, tp.partition, self._budget.unsent_bytes)
         state = Partition(tp, engine, offset, sequence, outbox)
-        state.durable_offset = state.acked_offset = offset
+        state.acked_offset = offset
+        # What somebody else has put there becomes the stage's own with the next checkpoint.
+        state.durable_offset = offset - 1 if loaded.is_beside else offset
         state.has_gap = start.n_lost > 0
         self._partitions[tp] = state
         log = self._context.log.bind(stage=self.work.name, partition=tp.partition)

@@ -5,10 +5,10 @@ from typing import Any
 
 from pipeline.windows import PartitionWindows, WindowConfig
 from schemas.checkpoints import WINDOWS, Checkpoint
+from schemas.chunks import Format
 from schemas.topics import Topic
 from topology.budget import WorkerBudget
 from topology.runtime import Context
-from topology.worker.checkpoints import Loaded
 from topology.worker.emission import LANES, records_of
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Reading, Start, rewind_of_windows_ms
@@ -22,6 +22,7 @@ class WindowWork:
     topic = Topic.SAMPLES
     lanes: tuple[Topic, ...] = LANES
     form = WINDOWS
+    beside: Format[Checkpoint] | None = None
     memory_part = "windows"
     ways = (
         ": start a build that can, or give the state up (`observai checkpoints --drop`, then start "
@@ -34,11 +35,6 @@ class WindowWork:
         self._budget = WorkerBudget.of(settings.memory_bytes, scores=settings.scores)
         self._config = WindowConfig(allowed_lateness_ms=settings.lateness_s * 1000)
         self.reading = Reading(Topic.SAMPLES, rewind_of_windows_ms(settings))
-
-    async def choose(self, partition: int, loaded: Loaded[Checkpoint]) -> Loaded[Checkpoint]:
-        """Return what was loaded."""
-        del partition
-        return loaded
 
     def begin(
         self, partition: int, checkpoint: Checkpoint | None, start: Start, n_partitions: int

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from schemas.chunks import Format
 from schemas.topics import Topic
-from topology.worker.checkpoints import Content, Loaded
+from topology.worker.checkpoints import Content
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Reading, Start
 
@@ -24,6 +24,7 @@ class Work(Protocol[EngineT, Content]):
     """The part of a stage that knows what stands in its records.
 
     name: of stage and consumer group. lanes: topics that it writes. reading: what it reads.
+    beside: checkpoints that a command may have put there, see CheckpointStore.
     memory_part: what its engines' memory is called in the metrics. ways: what to do where a
     checkpoint cannot be read.
     """
@@ -32,12 +33,10 @@ class Work(Protocol[EngineT, Content]):
     topic: Topic
     lanes: tuple[Topic, ...]
     form: Format[Content]
+    beside: Format[Content] | None
     reading: Reading
     memory_part: str
     ways: str
-
-    async def choose(self, partition: int, loaded: Loaded[Content]) -> Loaded[Content]:
-        """Return the checkpoint to begin with; the stage's own, unless there is a better one."""
 
     def begin(
         self, partition: int, checkpoint: Content | None, start: Start, n_partitions: int

@@ -11,6 +11,7 @@ from pipeline.anomaly.rules import Direction, Rule
 from pipeline.anomaly.scorer import Scorer
 from pipeline.scoring.models import SHARD_SLOTS, bytes_per_model
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
+from pipeline.scoring.rounding import rounded
 from pipeline.scoring.rules import SeriesRules
 from schemas.rollups import RollupBlock
 from schemas.scores import ScoreBlock
@@ -44,10 +45,10 @@ def judged(values: NDArray[np.float64], first_minute: int = 0, rule: Rule | None
     minutes = first_minute + np.arange(len(values))
     starts_ms = T0_MS + minutes * MINUTE_MS
     slots = np.zeros(len(values), dtype=np.int64)
-    got = plain.update(slots, starts_ms / 1000, values)
+    got = rounded(plain.update(slots, starts_ms / 1000, values))
     return {
         (7, int(start_ms)): (
-            *(value, float(got.score[i]), float(got.alarm[i])),
+            *(float(np.float32(value)), float(got.score[i]), float(got.alarm[i])),
             number(got.expected[i]),
         )
         for i, (start_ms, value) in enumerate(zip(starts_ms, values.tolist(), strict=True))

@@ -33,6 +33,11 @@ COLUMNS = {
         *(("score", "Float32"), ("alarm", "Float32"), ("expected", "Float64")),
         *(("lower", "Float64"), ("upper", "Float64"), ("reason", "String")),
     ],
+    "anomalies": [
+        *(("start", "DateTime('UTC')"), ("end", "DateTime('UTC')"), ("peak_score", "Float32")),
+        *(("series_count", "UInt32"), ("metric", "String"), ("labels", _MAP)),
+        *(("members", "Array(String)"), ("detected", "DateTime('UTC')"), ("id", "UInt64")),
+    ],
 }
 
 
