@@ -1,0 +1,1 @@
+"""Experiments with the anomaly model on labelled corpora: which constants hold elsewhere, too."""
