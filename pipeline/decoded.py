@@ -74,6 +74,8 @@ class Decoded:
     index of each sample's series. times_ms: int64 (n,). values: float64 (n,), NaN payloads kept.
     labels_of: gives the labels of series by index. starts_ms: int64 (n,), since when each value
     counts from zero, 0 where that is not said; (0,) where it is not said of any.
+    points: int64 (n,), which point of the body each sample is a part of, -1 for none; (0,) where
+    each sample is a point of its own.
     """
 
     series_ids: NDArray[np.uint64]
@@ -85,3 +87,4 @@ class Decoded:
     metadata: Metadata | None = None
     n_histograms: int = 0
     n_exemplars: int = 0
+    points: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))

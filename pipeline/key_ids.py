@@ -1,6 +1,7 @@
 """Series ids by a key of how a sender writes a series: a compiled hash map in bounded memory."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
@@ -47,6 +48,29 @@ class KeyIds:
         """Remember the ids of keys, both of shape (n,)."""
         with self._lock:
             self._add(keys, series_ids)
+
+    def resolve(
+        self,
+        keys: NDArray[np.uint64],
+        is_wanted: NDArray[np.bool_],
+        meet: Callable[[int], int],
+    ) -> NDArray[np.uint64]:
+        """Return the id of each key, shape (n,), 0 where none is wanted or `meet` gives none.
+
+        meet: gives the id for a key that is not known, by its first place; 0 is not remembered.
+        """
+        ids = self.find(keys)
+        ids[~is_wanted] = 0
+        missing = np.flatnonzero((ids == 0) & is_wanted)
+        if len(missing):
+            new, first, which = np.unique(keys[missing], return_index=True, return_inverse=True)
+            found = np.empty(len(new), dtype=np.uint64)
+            # In the order sent: parts of a point share the work on its labels.
+            order = np.argsort(first)
+            found[order] = [meet(at) for at in missing[first[order]].tolist()]
+            self.add(new[found != 0], found[found != 0])
+            ids[missing] = found[which]
+        return ids
 
     def _add(self, keys: NDArray[np.uint64], series_ids: NDArray[np.uint64]) -> None:
         if self._young.n and self._young.n + len(keys) > self._max_keys:

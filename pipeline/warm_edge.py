@@ -3,14 +3,14 @@
 import numpy as np
 
 from pipeline.admission import Limits
+from pipeline.decoded import Decoded
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.influx.lines import decode_lines
 from pipeline.json_ingest import JsonReader
-from pipeline.key_ids import KeyIds
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
-from pipeline.otlp.labels import Naming, SeriesLabels
-from pipeline.otlp.walk import decode_export
+from pipeline.otlp.decode import OtlpReader
+from pipeline.otlp.labels import Naming
 from pipeline.remote_write import decode_write_request
 from pipeline.remote_write_2 import decode_request
 from pipeline.routing import split_by_partition
@@ -61,17 +61,23 @@ def compile_edge() -> None:
     _compile_protocols()
 
 
+def _lay_out(decoded: Decoded) -> None:
+    limits = Limits(max_labels=9, max_label_bytes=10, max_future_ms=0, retention_ms=0)
+    row = np.zeros(1, dtype=np.int64)
+    table = decoded.labels_of(row)
+    if not are_plain(table, limits).all():
+        raise AssertionError("the compiled kernels refuse a sound series")
+    lay_out(table, row)
+
+
 def _compile_protocols() -> None:
-    """Decode a body of each; its labels stand where the walk has found them."""
+    """Decode a body of each, twice, so that what is remembered is read, too."""
     body = np.frombuffer(_EXPORT, dtype=np.uint8)
-    export = decode_export(body, tenant_hash("warm"))
-    SeriesLabels(body, export, Naming()).labels_of(0)
-    ids = KeyIds(10)
-    ids.add(export.rows["key"].copy(), export.rows["key"].copy())
-    ids.find(export.rows["key"].copy())
+    otlp = OtlpReader(10, Naming())
+    for _ in range(2):
+        _lay_out(otlp.read(body, tenant_hash("warm"), 0, 1).decoded)
     decode_lines(np.frombuffer(b"m a=1", dtype=np.uint8), tenant_hash("warm"), "ns", 0)
     reader = JsonReader(10, 10)
-    # Twice, so that what is remembered is read, too.
     for text in _JSON_BODIES * 2:
         limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)
         reader.read(np.frombuffer(text, dtype=np.uint8), np.uint64(1), 1_767_225_600_000, limits)

@@ -1,7 +1,7 @@
 """What the HTTP APIs share: keys and scopes, refusals, and the form of an error's answer."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,12 +27,15 @@ class Refused(Exception):
         self.code = code
 
 
-def authorize(ring: KeyRing, request: Request, scope: str | None) -> Access:
+def authorize(
+    ring: KeyRing, request: Request, scope: str | None, key_text: str | None = None
+) -> Access:
     """Return what the request's key may do.
 
-    scope: what the key must allow, None for any key. Raises Refused.
+    scope: what the key must allow, None for any key. key_text: the key, where a protocol has a
+    place of its own for it; None: that of the Authorization header. Raises Refused.
     """
-    key_text = key_of_request(request.headers)
+    key_text = key_text or key_of_request(request.headers)
     if key_text is None:
         raise _unauthorized(
             ring,
@@ -114,7 +117,7 @@ def named_past_tenant(ring: KeyRing, access: Access, named: str | None) -> str |
 
 def measured_route(
     path: str,
-    methods: list[str],
+    methods: Sequence[str],
     handle: Callable[[Request], Awaitable[Response]],
     metrics: Metrics,
     refuse: Callable[[Request, Refused], Response] = lambda _, refused: answer_refused(refused),
@@ -136,7 +139,7 @@ def measured_route(
         metrics.http_request.labels(path, str(response.status_code)).observe(elapsed_s)
         return response
 
-    return Route(path, endpoint, methods=methods)
+    return Route(path, endpoint, methods=list(methods))
 
 
 def refused_headers(refused: Refused) -> dict[str, str]:

@@ -35,6 +35,12 @@ class Metrics:
             ["tenant", "protocol"],
             registry=registry,
         )
+        self.strings_skipped = Counter(
+            "observai_strings_skipped_total",
+            "Text fields of line protocol received; none are stored.",
+            ["tenant", "protocol"],
+            registry=registry,
+        )
         self.samples_stored = Counter(
             "observai_samples_stored_total",
             "Sample rows written to the store, repeats after a restart included.",

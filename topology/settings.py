@@ -118,6 +118,16 @@ class Settings(BaseSettings):
         description="memory that each process of a role plans with; good for 1,000,000 series, "
         "the least for 300,000",
     )
+    otlp_raw_names: bool = Field(
+        default=False, description="whether OTLP names stay as sent, dots and all, without units"
+    )
+    otlp_scope_labels: bool = Field(
+        default=False, description="whether OTLP scopes become labels `otel_scope_*`"
+    )
+    otlp_resource_attributes: str | None = Field(
+        None,
+        description="OTLP resource attributes that every series gets as labels: keys, with commas",
+    )
     flush_ms: int = Field(
         5, ge=0, le=1000, description="how long an edge gathers requests for one flush"
     )

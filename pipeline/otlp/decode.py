@@ -1,6 +1,5 @@
 """OTLP metrics: from a body to samples with the ids of their series, and the points it refuses."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,16 +53,23 @@ _OF_TARGET = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True, slots=True)
+class PointFault:
+    """Why so many points are refused; the message names the metric of the first."""
+
+    reason: Reason
+    message: str
+    n_points: int
+
+
+@dataclass(frozen=True, slots=True)
 class Points:
     """What a body gives.
 
-    decoded: a series for each sample. at: int64 (n,), where the point of each sample stands in
-    the body, -1 for a `target_info`. faults: by fault, one of FAULTS, where the points stand.
+    decoded: a series for each sample; no point for a `target_info`. faults: of points refused.
     """
 
     decoded: Decoded
-    at: NDArray[np.int64]
-    faults: dict[int, NDArray[np.int64]]
+    faults: list[PointFault]
 
 
 class OtlpReader:
@@ -89,32 +95,12 @@ class OtlpReader:
         rows = export.rows
         keys = np.ascontiguousarray(rows["key"])
         is_sound = rows["fault"] == NO_FAULT
-        ids = self._resolve(keys, is_sound, met.meet)
+        ids = self._ids.resolve(keys, is_sound, met.meet)
         is_in_time = (rows["time_ms"] >= oldest_ms) & (rows["time_ms"] <= newest_ms) & (ids != 0)
         newest_of = _newest(export, is_in_time)
         targets = _targets(export)
-        target_ids = self._resolve(targets, newest_of >= 0, met.meet_target)
+        target_ids = self._ids.resolve(targets, newest_of >= 0, met.meet_target)
         return _points(export, met, ids, target_ids, newest_of)
-
-    def _resolve(
-        self,
-        keys: NDArray[np.uint64],
-        is_wanted: NDArray[np.bool_],
-        meet: Callable[[int], int],
-    ) -> NDArray[np.uint64]:
-        """Return the id of each key, shape (n,), 0 where none is wanted or `meet` gives none."""
-        ids = self._ids.find(keys)
-        ids[~is_wanted] = 0
-        missing = np.flatnonzero((ids == 0) & is_wanted)
-        if len(missing):
-            new, first, which = np.unique(keys[missing], return_index=True, return_inverse=True)
-            found = np.empty(len(new), dtype=np.uint64)
-            # In the order sent: the rows of a point share the work on its attributes.
-            order = np.argsort(first)
-            found[order] = [meet(at) for at in missing[first[order]].tolist()]
-            self._ids.add(new[found != 0], found[found != 0])
-            ids[missing] = found[which]
-        return ids
 
 
 class _Met:
@@ -180,10 +166,10 @@ def _points(
     targets = np.flatnonzero(target_ids)
     n_targets = len(targets)
     is_good = ids != 0
-    rows, values, faults = export.rows, export.values, dict[int, NDArray[np.int64]]()
+    rows, values, faults = export.rows, export.values, list[PointFault]()
     good = np.flatnonzero(is_good)
     if len(good) < len(rows):
-        faults = _faults(rows[~is_good])
+        faults = _faults(met.series, rows, np.flatnonzero(~is_good))
         rows, values, ids = rows[good], values[good], ids[good]
     metric, metrics = rows["metric"], export.metrics
     type_of = _TYPES[metrics["kind"]]
@@ -202,9 +188,9 @@ def _points(
         lambda series: table_of([met.labels(one) for one in of[series].tolist()]),
         np.concatenate((_starts(rows, values), np.zeros(n_targets, np.int64))),
         Metadata(types, keys, lambda one: met.series.unit_of(int(of[one])) if of[one] >= 0 else ""),
+        points=np.concatenate((rows["at"], np.full(n_targets, -1))),
     )
-    at = np.concatenate((rows["at"], np.full(n_targets, -1)))
-    return Points(decoded, at, faults)
+    return Points(decoded, faults)
 
 
 def _starts(rows: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -217,10 +203,16 @@ def _starts(rows: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.i
     return starts_ms
 
 
-def _faults(rows: NDArray[np.void]) -> dict[int, NDArray[np.int64]]:
-    """Return where the points of refused rows stand, by fault; rows without one are not UTF-8."""
-    found = {}
-    for fault in np.unique(rows["fault"]).tolist():
-        of_fault = rows["at"][rows["fault"] == fault]
-        found[fault if fault != NO_FAULT else NOT_UTF8] = np.unique(of_fault)
+def _faults(
+    series: SeriesLabels, rows: NDArray[np.void], refused: NDArray[np.int64]
+) -> list[PointFault]:
+    """Return the faults of refused rows, by index; rows without one are not UTF-8."""
+    faults = rows["fault"][refused]
+    faults[faults == NO_FAULT] = NOT_UTF8
+    found = []
+    for fault in np.unique(faults).tolist():
+        of_fault = refused[faults == fault]
+        reason, words = FAULTS[fault]
+        message = f"{series.name_as_sent(int(of_fault[0]))}: {words}"
+        found.append(PointFault(reason, message, len(np.unique(rows["at"][of_fault]))))
     return found

@@ -32,6 +32,7 @@ _SUFFIXES = {
     int(SUM_PART): "_sum",
 }
 _WITH_BOUND = {int(BUCKET): "le", int(QUANTILE): "quantile"}
+_SHOWN_BYTES = 200
 # The number of the field that holds a point's attributes, and of a resource's and a scope's.
 _ATTRIBUTES = {GAUGE: 7, SUM: 7, HISTOGRAM: 9, EXPONENTIAL_HISTOGRAM: 1, SUMMARY: 7}
 _OF_RESOURCE, _OF_SCOPE = 1, 3
@@ -126,6 +127,11 @@ class SeriesLabels:
         metric = self._export.metrics[self._export.rows[row]["metric"]]
         unit = decoded(self._text(metric, "unit"))
         return unit if self._naming.raw_names else "_".join(unit_words(unit))
+
+    def name_as_sent(self, row: int) -> str:
+        """Return the name of a row's metric for a message, whatever its bytes are."""
+        metric = self._export.metrics[self._export.rows[row]["metric"]]
+        return self._text(metric, "name")[:_SHOWN_BYTES].decode(errors="replace")
 
     def _name_of(self, at: int) -> str:
         if at not in self._names:

@@ -49,8 +49,17 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     if len(refusals):
         columns = (ids[good], decoded.times_ms[good], decoded.values[good])
         starts_ms = starts_ms[good] if len(starts_ms) else starts_ms
-    n_exemplars = decoded.n_exemplars
-    return Intake(tenant, *columns, starts_ms, met.blocks, met.keys, refusals, n_exemplars)
+    intake = Intake(tenant, *columns, starts_ms, met.blocks, met.keys, refusals)
+    intake.n_exemplars = decoded.n_exemplars
+    intake.n_points_refused = _count_points(decoded, ~good)
+    return intake
+
+
+def _count_points(decoded: Decoded, is_refused: NDArray[np.bool_]) -> int:
+    """Return of how many points some sample is refused."""
+    if not len(decoded.points):
+        return int(is_refused.sum())
+    return len(np.unique(decoded.points[is_refused & (decoded.points >= 0)]))
 
 
 class _Names:

@@ -12,7 +12,11 @@ from starlette.responses import Response
 from topology.edge.compression import Encoding
 from topology.edge.intake import Intake
 from topology.http import Refused, answer_refused
+from topology.keys import key_of_request
 from topology.tenants import Tenant
+
+# What compiled code decodes in some 2 ms; a larger body would hold up the requests of others.
+AT_ONCE_BYTES = 1 << 20
 
 
 class BodyFormat(Protocol):
@@ -21,6 +25,10 @@ class BodyFormat(Protocol):
     @property
     def name(self) -> str:
         """The `protocol` of the metrics."""
+
+    @property
+    def at_once_bytes(self) -> int:
+        """Up to how many bytes are read in the event loop: some 2 ms of decoding."""
 
     @property
     def encodings(self) -> Mapping[str, Encoding]:
@@ -38,12 +46,15 @@ class BodyFormat(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that takes samples by POST.
+    """A path that takes samples, by POST if nothing else is said.
 
     choose: returns the format of a request's body by its headers and query; raises Refused.
-    refuse: the protocol's form of an answer to what was refused as a whole.
+    refuse: the protocol's form of an answer to what was refused as a whole. key_of: where the
+    protocol's senders put their key.
     """
 
     path: str
     choose: Callable[[Request], BodyFormat]
     refuse: Callable[[Request, Refused], Response] = lambda _, refused: answer_refused(refused)
+    key_of: Callable[[Request], str | None] = lambda request: key_of_request(request.headers)
+    methods: tuple[str, ...] = ("POST",)

@@ -23,9 +23,7 @@ from topology.keys import KeyRing
 from topology.runtime import Context
 from topology.tenants import Tenant
 
-# Some 2 ms of decoding; a larger body would hold up the requests of others.
-_DECODE_AT_ONCE_BYTES = 1 << 20
-# The same for what may become a thousand times as much and does not say so.
+# Of what may become a thousand times as much and does not say so, read in the event loop.
 _INFLATE_AT_ONCE_BYTES = 32 << 10
 
 
@@ -61,7 +59,7 @@ class Edge:
         """Return the routes for Context.serve."""
         metrics = self._context.metrics
         takes = [
-            measured_route(one.path, ["POST"], partial(self._take, one), metrics, one.refuse)
+            measured_route(one.path, one.methods, partial(self._take, one), metrics, one.refuse)
             for one in self._endpoints
         ]
         tells = [measured_route(path, ["GET"], self._status, metrics) for path in json_points.PATHS]
@@ -73,7 +71,7 @@ class Edge:
 
     async def _take(self, endpoint: Endpoint, request: Request) -> Response:
         """Take the samples of a request in; acknowledged by the broker when this returns."""
-        tenant = authorize(self._ring, request, "write").tenant
+        tenant = authorize(self._ring, request, "write", endpoint.key_of(request)).tenant
         self._check_disk()
         chosen = endpoint.choose(request)
         encoding = _encoding_of(request, chosen)
@@ -121,7 +119,7 @@ class Edge:
             with self._decompressor.plain(body, encoding, hold) as plain:
                 return chosen.read(plain, tenant, now_ms())
 
-        return await asyncio.to_thread(work) if _is_large(body, encoding) else work()
+        return await asyncio.to_thread(work) if _is_large(body, encoding, chosen) else work()
 
     async def _publish(self, intake: Intake, protocol: str) -> None:
         """Publish what is good, then count: what a client is to send again counts only once."""
@@ -134,6 +132,8 @@ class Edge:
             metrics.samples_accepted.labels(tenant, protocol).inc(n_accepted)
         for reason, count in intake.refusals.counts.items():
             metrics.samples_rejected.labels(tenant, reason).inc(count)
+        if intake.n_strings:
+            metrics.strings_skipped.labels(tenant, protocol).inc(intake.n_strings)
         if intake.n_exemplars:
             metrics.exemplars_skipped.labels(tenant, protocol).inc(intake.n_exemplars)
         if intake.refusals.examples:
@@ -152,9 +152,10 @@ def _encoding_of(request: Request, chosen: BodyFormat) -> Encoding:
     return encoding
 
 
-def _is_large(body: bytes, encoding: Encoding) -> bool:
+def _is_large(body: bytes, encoding: Encoding, chosen: BodyFormat) -> bool:
     """Whether work on a body would hold up the requests of others. Raises MalformedBody."""
     if encoding is Encoding.SNAPPY:
-        return snappy_size(body) > _DECODE_AT_ONCE_BYTES
-    at_once = _DECODE_AT_ONCE_BYTES if encoding is Encoding.NONE else _INFLATE_AT_ONCE_BYTES
-    return len(body) > at_once
+        return snappy_size(body) > chosen.at_once_bytes
+    if encoding is Encoding.NONE:
+        return len(body) > chosen.at_once_bytes
+    return len(body) > min(_INFLATE_AT_ONCE_BYTES, chosen.at_once_bytes)

@@ -30,7 +30,8 @@ class Intake:
     series_ids: uint64 (n,). times_ms: int64 (n,). values: float64 (n,), of the good samples.
     starts_ms: int64 (n,), since when each value counts from zero, 0 where not said; (0,) for none.
     new_series: what is to be announced before the samples are acknowledged. new_keys: for
-    KnownSeries, uint64 (k,) each, once it is.
+    KnownSeries, uint64 (k,) each, once it is. n_points_refused: of what the body has as one thing
+    and the store as several samples, a histogram or a line of fields.
     """
 
     tenant: Tenant
@@ -42,6 +43,8 @@ class Intake:
     new_keys: list[NDArray[np.uint64]] = field(default_factory=list)
     refusals: Refusals = field(default_factory=Refusals)
     n_exemplars: int = 0
+    n_strings: int = 0
+    n_points_refused: int = 0
 
 
 class Registry:
@@ -51,7 +54,7 @@ class Registry:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.budget = EdgeBudget.of(settings.memory_bytes)
         self.known = KnownSeries(self.budget.max_series)
         self.starts = Starts(self.budget.max_series // 4)
@@ -71,9 +74,9 @@ class Registry:
     def limits(self, tenant: Tenant) -> Limits:
         """Return what is taken of a tenant."""
         return Limits(
-            tenant.max_labels or self._settings.max_labels,
-            tenant.max_label_bytes or self._settings.max_label_bytes,
-            self._settings.max_future_s * 1000,
+            tenant.max_labels or self.settings.max_labels,
+            tenant.max_label_bytes or self.settings.max_label_bytes,
+            self.settings.max_future_s * 1000,
             tenant.retention_days * _DAY_MS,
         )
 

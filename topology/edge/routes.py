@@ -2,7 +2,7 @@
 
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Registry
-from topology.edge.protocols import json_points, remote_write
+from topology.edge.protocols import json_points, otlp, remote_write
 
 
 def make_endpoints(registry: Registry) -> list[Endpoint]:
@@ -10,4 +10,5 @@ def make_endpoints(registry: Registry) -> list[Endpoint]:
     return [
         *json_points.endpoints(registry),
         *remote_write.endpoints(registry),
+        *otlp.endpoints(registry),
     ]

@@ -9,7 +9,7 @@ from pipeline.json_ingest import JsonReader
 from pipeline.json_points import announcement_of_point
 from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
-from topology.edge.endpoint import Endpoint
+from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
 from topology.edge.intake import Intake, Registry
 from topology.tenants import Tenant
 
@@ -24,6 +24,7 @@ class JsonPoints:
     """Reads `{"metrics": [...]}`, a list of points, or one point a line."""
 
     name = "json"
+    at_once_bytes = AT_ONCE_BYTES
     encodings = PLAIN | GZIP | ZSTD
 
     def __init__(self, registry: Registry, reader: JsonReader, *, are_lines: bool = False) -> None:

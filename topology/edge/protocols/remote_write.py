@@ -13,7 +13,7 @@ from pipeline.remote_write import WriteRequest, decode_write_request
 from pipeline.remote_write_2 import decode_request
 from topology.edge.admit import admit
 from topology.edge.compression import SNAPPY, ZSTD, Encoding
-from topology.edge.endpoint import Endpoint
+from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
 from topology.edge.intake import Intake, Registry, summarize
 from topology.http import Refused, answer_refused
 from topology.tenants import Tenant
@@ -29,6 +29,7 @@ class RemoteWrite:
     """Reads prometheus.WriteRequest; remembers ids by the bytes of labels."""
 
     name = "remote_write"
+    at_once_bytes = AT_ONCE_BYTES
     encodings = _ENCODINGS
 
     def __init__(self, registry: Registry) -> None:
@@ -60,6 +61,7 @@ class RemoteWrite2:
     """Reads io.prometheus.write.v2.Request."""
 
     name = "remote_write_2"
+    at_once_bytes = AT_ONCE_BYTES
     encodings = _ENCODINGS
 
     def __init__(self, registry: Registry) -> None:
