@@ -30,6 +30,8 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     BAD_SAMPLE = "bad_sample"
     NATIVE_HISTOGRAM = "native_histogram"
+    ACTIVE_SERIES = "active_series"
+    NEW_SERIES = "new_series"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.active_series import ActiveSeries
 from pipeline.admission import Limits
 from pipeline.decoded import Decoded
 from pipeline.hashing import series_id_of, tenant_hash
@@ -57,6 +58,9 @@ def compile_edge() -> None:
     known = KnownSeries(10)
     known.add(request.series_ids, 0)
     known.unknown(request.series_ids, 0)
+    active = ActiveSeries(10)
+    active.admit("warm", request.series_ids, 0)
+    active.note("warm", np.arange(1, 3000, dtype=np.uint64), 0)
     split_by_partition(request.series_ids, request.times_ms, request.values, 2)
     _compile_protocols()
 

@@ -20,6 +20,7 @@ class Topic(StrEnum):
     CHECKPOINTS = "checkpoints"
     DEAD_LETTERS = "dead-letters"
     EVENTS = "events"
+    EDGES = "edges"
 
 
 COMPACTED = frozenset({Topic.CONFIG, Topic.CHECKPOINTS})

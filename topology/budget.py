@@ -9,9 +9,9 @@ from typing import Self
 
 # Of the allocator and of Faust, for each event that waits for its acknowledgement.
 BYTES_PER_HELD_RECORD = 650
-# Two generations of known series, the cache of labels, and ids of half as many for each of JSON,
-# OTLP, line protocol and text exposition: 208 bytes a series where all of them are sent.
-_SHARE_PER_SERIES = 1024
+# Two generations of known series, the cache of labels, active series, and ids of half as many for
+# each of JSON, OTLP, line protocol and text exposition: 245 bytes a series where all are sent.
+_SHARE_PER_SERIES = 1280
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,22 @@ _CLIENT_GONE = 499
 
 
 class Refused(Exception):
-    """The request is answered with a status, words for the sender, and a code where one helps."""
+    """The request is answered with a status, words for the sender, and a code where one helps.
 
-    def __init__(self, status: HTTPStatus, message: str, code: str | None = None) -> None:
+    retry_after_s: when it may come again; 503 has one of its own.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after_s = retry_after_s
 
 
 def authorize(
@@ -147,7 +157,9 @@ def refused_headers(refused: Refused) -> dict[str, str]:
     headers = {}
     if refused.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = str(refused.retry_after_s)
+    elif refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER_S
     return headers
 

@@ -29,6 +29,23 @@ class Metrics:
             ["tenant", "reason"],
             registry=registry,
         )
+        self.requests_refused = Counter(
+            "observai_requests_refused_total",
+            "Requests that take samples, refused as a whole, by tenant and status.",
+            ["tenant", "code"],
+            registry=registry,
+        )
+        self.edges_live = Gauge(
+            "observai_edges_live",
+            "Edges that share the tenants' rates, as this edge knows them.",
+            registry=registry,
+        )
+        self.active_series = Gauge(
+            "observai_active_series",
+            "Series of a tenant with a sample within about an hour, as this edge counts them.",
+            ["tenant"],
+            registry=registry,
+        )
         self.exemplars_skipped = Counter(
             "observai_exemplars_skipped_total",
             "Exemplars received; none are stored.",

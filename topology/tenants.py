@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from pipeline.token_bucket import Rate
 from schemas.config import LimitValue, TenantRecord, TierRecord
 from schemas.errors import InvalidRecord
 from schemas.samples import FINE_WINDOWS, SKETCHES
@@ -17,6 +18,7 @@ DEFAULT_TENANT = "default"
 DEFAULT_TIER = "enterprise"
 # What a tenant is held to whose tier is not known: one that was published by a newer build.
 _LEAST_TIER = "free"
+_BURST_S = 10
 _BUILT_IN = Path(__file__).parent / "tiers.toml"
 
 
@@ -48,11 +50,31 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_label_bytes: Annotated[
         Positive | None, Meta(description="bytes of a label's name or value")
     ] = None
+    samples_per_s: Annotated[
+        Positive | None, Meta(description="samples a second in the long run")
+    ] = None
+    samples_burst: Annotated[
+        Positive | None,
+        Meta(description="samples at once after a silence; left out: those of ten seconds"),
+    ] = None
+    active_series: Annotated[
+        Positive | None, Meta(description="series with a sample within about an hour")
+    ] = None
+    new_series_per_hour: Annotated[
+        Positive | None, Meta(description="series that were not active before")
+    ] = None
 
     @property
     def sample_flags(self) -> int:
         """What the window stage is told with each block of its samples."""
         return SKETCHES * self.sketches | FINE_WINDOWS * self.fine_windows
+
+    @property
+    def rate(self) -> Rate | None:
+        """How many samples it may send, over all edges."""
+        if self.samples_per_s is None:
+            return None
+        return Rate(self.samples_per_s, self.samples_burst or _BURST_S * self.samples_per_s)
 
     @property
     def limits(self) -> dict[str, LimitValue]:

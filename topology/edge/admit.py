@@ -46,12 +46,17 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     refusals.add_alike(decoded.n_histograms, len(good), Reason.NATIVE_HISTOGRAM, _NO_HISTOGRAMS)
     ids, starts_ms = decoded.series_ids[decoded.sample_series], decoded.starts_ms
     columns = (ids, decoded.times_ms, decoded.values)
+    places = np.empty(0, dtype=np.int64)
     if len(refusals):
+        places = np.flatnonzero(good)
         columns = (ids[good], decoded.times_ms[good], decoded.values[good])
         starts_ms = starts_ms[good] if len(starts_ms) else starts_ms
     intake = Intake(tenant, *columns, starts_ms, met.blocks, met.keys, refusals)
     intake.n_exemplars = decoded.n_exemplars
     intake.n_points_refused = _count_points(decoded, ~good)
+    intake.places = places
+    if len(decoded.points):
+        intake.points = decoded.points[good]
     return intake
 
 

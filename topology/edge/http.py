@@ -1,6 +1,7 @@
 """Routes of the edge: keys, bodies and their limits, and an honest answer to each request."""
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
@@ -17,6 +18,7 @@ from topology.edge.in_flight import InFlight
 from topology.edge.intake import Intake, Registry, with_zeros
 from topology.edge.protocols import json_points
 from topology.edge.publisher import Publisher, Unavailable
+from topology.edge.quotas import Quotas
 from topology.edge.routes import make_endpoints
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
@@ -27,25 +29,31 @@ from topology.tenants import Tenant
 _INFLATE_AT_ONCE_BYTES = 32 << 10
 
 
-class Edge:
-    """HTTP handlers of the edge.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the handlers need beside the context.
 
     disk: that of the broker, where it is this machine's: a full one would end the broker.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        ring: KeyRing,
-        registry: Registry,
-        publisher: Publisher,
-        disk: Disk | None = None,
-    ) -> None:
+    ring: KeyRing
+    registry: Registry
+    publisher: Publisher
+    quotas: Quotas
+    disk: Disk | None = None
+
+
+class Edge:
+    """HTTP handlers of the edge."""
+
+    def __init__(self, context: Context, parts: Parts) -> None:
         self._context = context
         self._settings = context.settings
-        self._ring = ring
-        self._publisher = publisher
-        self._disk = disk
+        registry = parts.registry
+        self._ring = parts.ring
+        self._publisher = parts.publisher
+        self._quotas = parts.quotas
+        self._disk = parts.disk
         self._starts = registry.starts
         self._endpoints = make_endpoints(registry)
         self._decompressor = Decompressor(context.settings.max_decoded_bytes)
@@ -72,13 +80,24 @@ class Edge:
     async def _take(self, endpoint: Endpoint, request: Request) -> Response:
         """Take the samples of a request in; acknowledged by the broker when this returns."""
         tenant = authorize(self._ring, request, "write", endpoint.key_of(request)).tenant
+        try:
+            return await self._take_of(tenant, endpoint, request)
+        except Refused as refused:
+            refusals = self._context.metrics.requests_refused
+            refusals.labels(tenant.name, str(int(refused.status))).inc()
+            raise
+
+    async def _take_of(self, tenant: Tenant, endpoint: Endpoint, request: Request) -> Response:
         self._check_disk()
+        # Before anything of the body is read: who sends too much should cost little.
+        self._quotas.check_rate(tenant)
         chosen = endpoint.choose(request)
         encoding = _encoding_of(request, chosen)
         try:
             with self._in_flight.holding() as hold:
                 body = await self._receive(request, hold)
                 intake = await self._read(chosen, body, encoding, tenant, hold)
+                self._quotas.charge(tenant, len(intake.series_ids) + len(intake.refusals))
                 await self._publish(intake, chosen.name)
         except MalformedBody as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -117,7 +136,8 @@ class Edge:
 
         def work() -> Intake:
             with self._decompressor.plain(body, encoding, hold) as plain:
-                return chosen.read(plain, tenant, now_ms())
+                at_ms = now_ms()
+                return self._quotas.limit_series(chosen.read(plain, tenant, at_ms), at_ms)
 
         return await asyncio.to_thread(work) if _is_large(body, encoding, chosen) else work()
 
@@ -129,6 +149,9 @@ class Edge:
             await self._publisher.publish(with_zeros(intake, zeros))
             self._starts.remember(zeros)
             n_accepted = len(intake.series_ids) + len(zeros)
+            if intake.new_series:
+                n_active = self._quotas.n_active(intake.tenant, now_ms())
+                metrics.active_series.labels(tenant).set(n_active)
             metrics.samples_accepted.labels(tenant, protocol).inc(n_accepted)
         for reason, count in intake.refusals.counts.items():
             metrics.samples_rejected.labels(tenant, reason).inc(count)

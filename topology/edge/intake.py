@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.active_series import ActiveSeries
 from pipeline.admission import Limits
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
@@ -30,8 +31,10 @@ class Intake:
     series_ids: uint64 (n,). times_ms: int64 (n,). values: float64 (n,), of the good samples.
     starts_ms: int64 (n,), since when each value counts from zero, 0 where not said; (0,) for none.
     new_series: what is to be announced before the samples are acknowledged. new_keys: for
-    KnownSeries, uint64 (k,) each, once it is. n_points_refused: of what the body has as one thing
-    and the store as several samples, a histogram or a line of fields.
+    KnownSeries, uint64 (k,) each, once it is. places: int64 (n,), where the samples stood in the
+    body; (0,) where none was refused. points: int64 (n,), which of the body's points each sample is
+    a part of, -1 for none; (0,) where each is one. n_points_refused: of what the body has as one
+    thing and the store as several samples, a histogram or a line of fields.
     """
 
     tenant: Tenant
@@ -45,6 +48,8 @@ class Intake:
     n_exemplars: int = 0
     n_strings: int = 0
     n_points_refused: int = 0
+    places: NDArray[np.int64] = field(default_factory=_none)
+    points: NDArray[np.int64] = field(default_factory=_none)
 
 
 class Registry:
@@ -57,10 +62,12 @@ class Registry:
         self.settings = settings
         self.budget = EdgeBudget.of(settings.memory_bytes)
         self.known = KnownSeries(self.budget.max_series)
+        self.active = ActiveSeries(self.budget.max_series)
         self.starts = Starts(self.budget.max_series // 4)
         self.memory: dict[str, Callable[[], int]] = {
             "known_series": self.known.n_bytes,
             "starts": self.starts.n_bytes,
+            "active_series": self.active.n_bytes,
         }
         self._seeds: dict[str, np.uint64] = {}
 

@@ -1,13 +1,18 @@
 """The edge role: starts its parts in order and stops them in the reverse."""
 
 import asyncio
+from collections.abc import Coroutine
+
+from aiokafka import AIOKafkaProducer
 
 from pipeline.warm_edge import compile_edge
 from topology.config_feed import ConfigFeed
 from topology.disk import disk_of_broker, watch_disk
-from topology.edge.http import Edge
+from topology.edge.http import Edge, Parts
 from topology.edge.intake import Registry
+from topology.edge.peers import Peers
 from topology.edge.publisher import Publisher
+from topology.edge.quotas import Quotas
 from topology.producer import make_producer
 from topology.reports import Reports
 from topology.runtime import Context
@@ -21,18 +26,15 @@ async def edge(context: Context) -> None:
     feed = ConfigFeed(context)
     producer = make_producer(context.settings)
     registry = Registry(context.settings)
-    publisher = Publisher(context, producer, registry.known)
+    peers = Peers(context, producer, registry.active)
     reports = Reports(context, producer, feed.ring)
-    disk = disk_of_broker(context.settings)
+    parts = _make_parts(context, feed, producer, peers, registry)
     # Beside the wait for the broker: the first request would wait for it.
     kernels = asyncio.create_task(asyncio.to_thread(compile_edge))
-    await context.serve(Edge(context, feed.ring, registry, publisher, disk).routes())
+    await context.serve(Edge(context, parts).routes())
     await ensure_topics(context.settings)
     await producer.start()
-    works = (publisher.run(), publisher.run_ticks(), reports.run())
-    tasks = [asyncio.create_task(work) for work in works]
-    if disk is not None:
-        tasks.append(asyncio.create_task(watch_disk(context, disk)))
+    tasks = _begin(context, parts, [reports.run(), peers.run()])
     try:
         await feed.start(on_change=lambda: health.set("tenants", None))
         await kernels
@@ -40,10 +42,37 @@ async def edge(context: Context) -> None:
         await context.stopping.wait()
     finally:
         await context.stop_serving()
-        await publisher.drain()
+        await parts.publisher.drain()
+        await peers.leave()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await feed.stop()
         # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
         await asyncio.wait_for(producer.stop(), 3)
+
+
+def _make_parts(
+    context: Context,
+    feed: ConfigFeed,
+    producer: AIOKafkaProducer,
+    peers: Peers,
+    registry: Registry,
+) -> Parts:
+    return Parts(
+        feed.ring,
+        registry,
+        Publisher(context, producer, registry.known),
+        Quotas(registry.active, peers.n_live),
+        disk_of_broker(context.settings),
+    )
+
+
+def _begin(
+    context: Context, parts: Parts, others: list[Coroutine[None, None, None]]
+) -> list[asyncio.Task[None]]:
+    """Begin what goes on in the background."""
+    works = [parts.publisher.run(), parts.publisher.run_ticks(), *others]
+    if parts.disk is not None:
+        works.append(watch_disk(context, parts.disk))
+    return [asyncio.create_task(work) for work in works]

@@ -41,7 +41,7 @@ class JsonPoints:
         good = np.flatnonzero(batch.ids)
         ids, keys = batch.ids[good], batch.keys[good]
         columns = (ids, batch.times_ms[good], batch.values[good])
-        intake = Intake(tenant, *columns, refusals=batch.refusals)
+        intake = Intake(tenant, *columns, refusals=batch.refusals, places=good)
         # One announcement a series and its metadata: the last of its points that came.
         unknown = np.flatnonzero(registry.known.unknown(keys, now_ms))
         newest = dict(zip(keys[unknown].tolist(), unknown.tolist(), strict=True))

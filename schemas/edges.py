@@ -1,0 +1,25 @@
+"""Record of topic `edges`: an edge says that it is alive, or that it leaves, as JSON."""
+
+import msgspec
+
+from schemas.errors import InvalidRecord
+
+
+class EdgeAlive(msgspec.Struct, frozen=True):
+    """name: of the edge, the same after a restart. leaves: it is the last that is heard of it."""
+
+    name: str
+    leaves: bool = False
+
+
+def encode_alive(alive: EdgeAlive) -> bytes:
+    """Encode as JSON."""
+    return msgspec.json.encode(alive)
+
+
+def decode_alive(payload: bytes) -> EdgeAlive:
+    """Decode JSON. Raises InvalidRecord."""
+    try:
+        return msgspec.json.decode(payload, type=EdgeAlive)
+    except msgspec.DecodeError as error:
+        raise InvalidRecord(f"edges: {error}") from None

@@ -1,0 +1,109 @@
+"""Limits of a tenant at the edge: what is refused, in which words, and how edges share them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from itertools import count
+
+import httpx
+import pytest
+
+from schemas.config import TenantRecord, encode_entry
+from tests.topology.edge.test_edge import now_ms, snappy, stored
+from tests.topology.running import bootstrap, make_context, publish_config, running
+from tests.vectors.remote_write import write_request
+from tests.waiting import wait_until_async
+from topology.config_feed import make_ring
+from topology.edge.main import edge
+from topology.keys import generate_key
+from topology.settings import Settings
+
+pytestmark = pytest.mark.broker
+
+
+async def add_tenant(settings: Settings, name: str, **limits: int) -> dict[str, str]:
+    """Publish a tenant and a key of it; return the header that the key goes in."""
+    key, text = generate_key(name, secret=make_ring(settings).secret)
+    tenant = TenantRecord(name, "enterprise", overrides=dict(limits))
+    await publish_config(settings, [encode_entry(tenant), encode_entry(key)])
+    return {"Authorization": f"Bearer {text}"}
+
+
+def metrics_named(*names: str) -> dict[str, object]:
+    return {"metrics": [{"name": name, "value": 1, "labels": {"job": "j"}} for name in names]}
+
+
+@asynccontextmanager
+async def edge_running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        running(edge, make_context("edge", settings)),
+        httpx.AsyncClient(base_url=settings.role_url("edge")) as client,
+    ):
+        yield client
+
+
+async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None:
+    """One deployment for all of it: series first, then the rate, then a second edge."""
+    await bootstrap(own_settings)
+    few = await add_tenant(own_settings, "few", active_series=2)
+    slow = await add_tenant(own_settings, "slow", samples_per_s=1, samples_burst=4)
+    second = {"slot": "second", "port": own_settings.port + 4}
+
+    async with edge_running(own_settings) as client:
+        await check_series(client, few)
+        assert len(await stored(own_settings)) == 3
+        await check_rate(client, slow)
+        async with edge_running(own_settings.model_copy(update=second)) as other:
+            await wait_until_async(lambda: refuses_series(other, few), 20, "series of another edge")
+            await wait_until_async(lambda: are_live(client, 2), 20, "two edges")
+        await wait_until_async(lambda: are_live(client, 1), 20, "one edge")
+
+
+async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:
+    """Of three series two may be active, in either protocol."""
+    answer = await client.post("/api/v1/ingest", json=metrics_named("a", "b", "c"), headers=few)
+    assert answer.json() == {
+        "accepted": 2,
+        "rejected": 1,
+        "errors": [
+            {
+                "index": 2,
+                "reason": "active_series",
+                "message": "c{'job': 'j'}: a new series, and tenant 'few' has 2 active within "
+                "65 minutes, at most 2 (active_series); the samples of those go on being taken",
+            }
+        ],
+    }
+    labels = [{"__name__": name, "job": "j"} for name in ("c", "a")]
+    body = snappy(write_request(labels, [[(now_ms(), 5.0)]] * 2))
+    answer = await client.post("/api/v1/write", content=body, headers=few)
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert "sample 0: c{'job': 'j'}: a new series, and tenant 'few'" in answer.text
+    assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
+
+
+async def check_rate(client: httpx.AsyncClient, slow: dict[str, str]) -> None:
+    """A body twice the burst is taken, and the next one has to wait."""
+    answer = await client.post("/api/v1/ingest", json=metrics_named(*"abcdefgh"), headers=slow)
+    assert answer.json()["accepted"] == 8
+    answer = await client.post("/api/v1/ingest", json=metrics_named("a"), headers=slow)
+    assert answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert 1 <= int(answer.headers["Retry-After"]) <= 4
+    assert answer.json()["code"] == "rate"
+    assert "tenant 'slow' sends more than 1 samples/s (samples_per_s" in answer.json()["error"]
+    metrics = (await client.get("/metrics")).text
+    assert 'observai_requests_refused_total{code="429",tenant="slow"} 1.0' in metrics
+    assert 'observai_active_series{tenant="few"} 2.0' in metrics
+
+
+_NAMES = (f"d{at}" for at in count())
+
+
+async def refuses_series(client: httpx.AsyncClient, few: dict[str, str]) -> bool:
+    body = metrics_named(next(_NAMES))
+    answer = await client.post("/api/v1/ingest", json=body, headers=few)
+    return "at most 2 (active_series)" in answer.text
+
+
+async def are_live(client: httpx.AsyncClient, n: int) -> bool:
+    return f"observai_edges_live {n}.0" in (await client.get("/metrics")).text

@@ -1,0 +1,147 @@
+"""What the edges of a deployment tell each other through Kafka: who is alive, which series began.
+
+Each edge says every few seconds on topic `edges` that it is alive; one that is not heard of for
+LIVE_S is gone. A tenant's rate is divided by their number. An edge that dies leaves the others with
+too small a share for LIVE_S, never with too large a one: who cannot reach Kafka takes no samples.
+
+Announcements on topic `series` are read back by all, so each counts the series of all, an hour back
+when it starts.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from pipeline.active_series import WINDOW_MIN, ActiveSeries
+from schemas.edges import EdgeAlive, decode_alive, encode_alive
+from schemas.errors import InvalidRecord, UnknownVersion
+from schemas.series import decode_series
+from schemas.topics import Topic
+from topology.clock import now_ms
+from topology.runtime import Context
+from topology.topics import METADATA_AGE_MS
+
+EVERY_S = 5.0
+LIVE_S = 15.0
+_MINUTE_MS = 60_000
+_RETRY_S = 1.0
+_FETCH_WAIT_MS = 5_000
+_RECORDS_AT_ONCE = 64
+
+
+class Peers:
+    """Counts the live edges, and all edges' series."""
+
+    def __init__(self, context: Context, producer: AIOKafkaProducer, active: ActiveSeries) -> None:
+        settings = context.settings
+        port = settings.listen_port or settings.role_port("edge")
+        self._name = f"{socket.gethostname()}/{settings.slot}/{port}"
+        self._context = context
+        self._producer = producer
+        self._active = active
+        self._edges = TopicPartition(settings.topic(Topic.EDGES), 0)
+        self._series = settings.topic(Topic.SERIES)
+        # When each other edge was heard of last, in the time of the loop.
+        self._heard_s: dict[str, float] = {}
+        context.metrics.edges_live.set_function(self.n_live)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            auto_offset_reset="earliest",
+            metadata_max_age_ms=METADATA_AGE_MS,
+        )
+
+    def n_live(self) -> int:
+        """Return how many edges are alive, this one among them."""
+        since_s = asyncio.get_running_loop().time() - LIVE_S
+        return 1 + sum(heard_s > since_s for heard_s in self._heard_s.values())
+
+    async def run(self) -> None:
+        """Tell and listen until cancelled."""
+        tell = asyncio.create_task(self._until_cancelled(self._tell))
+        try:
+            await self._until_cancelled(self._listen)
+        finally:
+            tell.cancel()
+            await asyncio.gather(tell, return_exceptions=True)
+            await self._consumer.stop()
+
+    async def leave(self) -> None:
+        """Tell the others that they have this edge's share; what is not heard passes in LIVE_S."""
+        try:
+            await asyncio.wait_for(self._send(leaves=True), 1)
+        except (KafkaError, TimeoutError) as error:
+            self._context.log.info("edges not told", error=repr(error))
+
+    async def _until_cancelled(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except KafkaError as error:
+                # aiokafka reconnects by itself.
+                self._context.log.warning("peers", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _tell(self) -> None:
+        await self._send(leaves=False)
+        await asyncio.sleep(EVERY_S)
+
+    async def _send(self, *, leaves: bool) -> None:
+        record = encode_alive(EdgeAlive(self._name, leaves))
+        await self._producer.send_and_wait(self._edges.topic, record, partition=0)
+
+    async def _listen(self) -> None:
+        await self._consumer.start()
+        await self._assign()
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=500, max_records=_RECORDS_AT_ONCE)
+            for place, records in batches.items():
+                for record in records:
+                    self._take(place, record)
+            if not batches:
+                await self._assign()
+
+    async def _assign(self) -> None:
+        """Read all there is of the last seconds and the last hour, and partitions that are new."""
+        numbers = self._consumer.partitions_for_topic(self._series) or set()
+        wanted = {self._edges, *(TopicPartition(self._series, one) for one in numbers)}
+        old = self._consumer.assignment()
+        if not wanted - old:
+            return
+        positions = {place: await self._consumer.position(place) for place in old}
+        window_ms = {self._edges: int(LIVE_S * 1000)}
+        since = {
+            place: now_ms() - window_ms.get(place, WINDOW_MIN * _MINUTE_MS)
+            for place in wanted - old
+        }
+        found = await self._consumer.offsets_for_times(since)
+        ends = await self._consumer.end_offsets(list(since))
+        self._consumer.assign(list(wanted))
+        for place in wanted:
+            at = found.get(place)
+            offset = positions.get(place, at.offset if at else ends.get(place, 0))
+            self._consumer.seek(place, offset)
+
+    def _take(self, place: TopicPartition, record: ConsumerRecord) -> None:
+        try:
+            if place == self._edges:
+                self._hear(decode_alive(record.value or b""))
+                return
+            for block in decode_series(record.value or b""):
+                self._active.note(block.tenant, block.series_ids, block.receive_ms // _MINUTE_MS)
+        except (InvalidRecord, UnknownVersion) as error:
+            # The archive reads the announcements, too, and does what has to be done.
+            self._context.log.warning("passed over", topic=place.topic, error=str(error))
+
+    def _hear(self, alive: EdgeAlive) -> None:
+        if alive.name == self._name:
+            return
+        if alive.leaves:
+            self._heard_s.pop(alive.name, None)
+        else:
+            self._heard_s[alive.name] = asyncio.get_running_loop().time()
