@@ -6,7 +6,7 @@ from pipeline.active_series import ActiveSeries
 from pipeline.admission import Limits
 from pipeline.decoded import Decoded
 from pipeline.hashing import series_id_of, tenant_hash
-from pipeline.influx.lines import decode_lines
+from pipeline.influx.decode import InfluxReader
 from pipeline.json_ingest import JsonReader
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
@@ -80,7 +80,10 @@ def _compile_protocols() -> None:
     otlp = OtlpReader(10, Naming())
     for _ in range(2):
         _lay_out(otlp.read(body, tenant_hash("warm"), 0, 1).decoded)
-    decode_lines(np.frombuffer(b"m a=1", dtype=np.uint8), tenant_hash("warm"), "ns", 0)
+    lines = InfluxReader(10)
+    for _ in range(2):
+        line = np.frombuffer(b"m a=1", dtype=np.uint8)
+        _lay_out(lines.read(line, tenant_hash("warm"), "ns", 0).decoded)
     reader = JsonReader(10, 10)
     for text in _JSON_BODIES * 2:
         limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)

@@ -17,6 +17,7 @@ from topology.edge.endpoint import BodyFormat, Endpoint
 from topology.edge.in_flight import InFlight
 from topology.edge.intake import Intake, Registry, with_zeros
 from topology.edge.protocols import json_points
+from topology.edge.protocols.influx_probes import probe_routes
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.quotas import Quotas
 from topology.edge.routes import make_endpoints
@@ -71,7 +72,7 @@ class Edge:
             for one in self._endpoints
         ]
         tells = [measured_route(path, ["GET"], self._status, metrics) for path in json_points.PATHS]
-        return [*takes, *tells]
+        return [*takes, *tells, *probe_routes(self._ring, metrics)]
 
     async def _status(self, request: Request) -> Response:
         tenant = authorize(self._ring, request, None).tenant

@@ -2,7 +2,7 @@
 
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Registry
-from topology.edge.protocols import json_points, otlp, remote_write
+from topology.edge.protocols import influx, json_points, otlp, remote_write
 
 
 def make_endpoints(registry: Registry) -> list[Endpoint]:
@@ -11,4 +11,5 @@ def make_endpoints(registry: Registry) -> list[Endpoint]:
         *json_points.endpoints(registry),
         *remote_write.endpoints(registry),
         *otlp.endpoints(registry),
+        *influx.endpoints(registry),
     ]

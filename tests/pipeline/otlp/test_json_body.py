@@ -31,7 +31,9 @@ def test_means_what_the_official_runtime_makes_of_it(
         use_integers_for_enums=with_integers,
     )
 
-    assert same(to_protobuf(body.encode()), given_request.SerializeToString())
+    # Not the request itself: JSON has one NaN, and the payload of another does not come along.
+    meant = json_format.Parse(body, Request())
+    assert same(to_protobuf(body.encode()), meant.SerializeToString())
 
 
 def gauge(**point: Any) -> bytes:

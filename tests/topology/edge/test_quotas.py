@@ -51,7 +51,7 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
 
     async with edge_running(own_settings) as client:
         await check_series(client, few)
-        assert len(await stored(own_settings)) == 3
+        assert len(await stored(own_settings)) == 4
         await check_rate(client, slow)
         async with edge_running(own_settings.model_copy(update=second)) as other:
             await wait_until_async(lambda: refuses_series(other, few), 20, "series of another edge")
@@ -60,7 +60,7 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
 
 
 async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:
-    """Of three series two may be active, in either protocol."""
+    """Of three series two may be active, in any protocol."""
     answer = await client.post("/api/v1/ingest", json=metrics_named("a", "b", "c"), headers=few)
     assert answer.json() == {
         "accepted": 2,
@@ -80,6 +80,10 @@ async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert "sample 0: c{'job': 'j'}: a new series, and tenant 'few'" in answer.text
     assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
+    lines = f"a,job=j value=6 {now_ms()}\n\nc,job=j value=6,x=7"
+    answer = await client.post("/api/v2/write?precision=ms", content=lines, headers=few)
+    assert (answer.status_code, answer.json()["line"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, 3)
+    assert "dropped 1 lines: line 3: c{'job': 'j'}: a new series" in answer.json()["message"]
 
 
 async def check_rate(client: httpx.AsyncClient, slow: dict[str, str]) -> None:
