@@ -82,9 +82,9 @@ def run(plan: Plan) -> Measurement:
 def _steps(n_series: int, n_steps: int, seed: int) -> list[Step]:
     """Return a scrape a second of n_series, each with the time at which it is to be sent."""
     first_ms = now_ms() + int(1000 * _ENCODE_S_PER_SAMPLE * n_series * n_steps)
-    times_ms = [first_ms + 1000 * step for step in range(n_steps)]
-    bodies = encode_load(n_series, n_steps, times_ms[-1], seed, step_ms=1000)
-    return list(zip(times_ms, bodies, strict=True))
+    times_ms = first_ms + 1000 * np.arange(n_steps)
+    bodies = encode_load(n_series, times_ms, seed)
+    return list(zip(times_ms.tolist(), bodies, strict=True))
 
 
 async def _probe_under_load(running: Deployment, steps: Sequence[Step], probes: Probes) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ops import api
 from ops.bench.processes import PeakMemory, cpu_seconds, peak_rss_bytes, pss_bytes, wait_quiet
-from ops.bench.scrapes import encode_load
+from ops.bench.scrapes import encode_load, scrape_times_ms
 from ops.demo.check import closed_until_ms, n_samples, wait_for
 from ops.demo.deployment import Deployment, deployment
 from ops.demo.disk import table_bytes
@@ -35,7 +35,8 @@ class LossError(Exception):
 class Load:
     """Scrapes of so many series; those of the first warm_steps come before the measurement.
 
-    samples_per_s: the pace; without one they come as fast as they are taken.
+    samples_per_s: the pace; without one they come as fast as they are taken. together: see
+    encode_load; steps and warm_steps are multiples of it.
     """
 
     series: int
@@ -44,6 +45,7 @@ class Load:
     warm_steps: int = 0
     settle_s: float = SETTLE_S
     samples_per_s: float = math.inf
+    together: int = 1
 
     @property
     def label(self) -> str:
@@ -80,7 +82,8 @@ def run_load(load: Load, settings: Settings) -> Run:
     Raises LossError.
     """
     end_ms = now_ms()
-    bodies = encode_load(load.series, load.steps, end_ms, load.seed)
+    times_ms = scrape_times_ms(load.steps, end_ms)
+    bodies = encode_load(load.series, times_ms, load.seed, load.together)
     n_sent = sum(body.n_samples for step in bodies for body in step)
     with deployment(settings) as running:
         run = _measure(running, bodies, load)
@@ -93,8 +96,9 @@ def _measure(running: Deployment, bodies: list[list[Body]], load: Load) -> Run:
     pids = running.pids | {"supervisor": running.process.pid}
     wait_quiet(pids, 1.0, deadline_s=15.0)
     idle_pss = sum(pss_bytes(pids).values())
-    n_warm = _send_warm(running, bodies[: load.warm_steps], pids)
-    measured = bodies[load.warm_steps :]
+    n_warm_bodies = load.warm_steps // load.together
+    n_warm = _send_warm(running, bodies[:n_warm_bodies], pids)
+    measured = bodies[n_warm_bodies:]
     n_measured = sum(body.n_samples for step in measured for body in step)
     before = cpu_seconds(pids)
     with PeakMemory(pids) as memory:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.bench.figures import Figure, Measurement, Plan, cpu_rates
-from ops.bench.scrapes import encode_load
+from ops.bench.scrapes import encode_load, scrape_times_ms
 from pipeline.decoded import Decoded
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
@@ -34,7 +34,8 @@ _PARTITIONS = 4
 def run(plan: Plan) -> Measurement:
     """Measure each part by itself over the bodies of one scrape."""
     n_series = 4_000 if plan.is_quick else plan.series
-    bodies = [body.payload for body in encode_load(n_series, 1, now_ms(), plan.seed)[0]]
+    (scrape,) = encode_load(n_series, scrape_times_ms(1, now_ms()), plan.seed)
+    bodies = [body.payload for body in scrape]
     plain = [_unsnap(body) for body in bodies]
     requests = [decode_write_request(text, _SEED).samples for text in plain]
     parts: list[tuple[str, str, Callable[[], int], float | None]] = [

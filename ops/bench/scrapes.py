@@ -70,20 +70,32 @@ def labels_of_series(n_series: int) -> Iterator[dict[str, str]]:
         }
 
 
+def scrape_times_ms(n_steps: int, end_ms: int) -> NDArray[np.int64]:
+    """Return the times of n_steps scrapes, the last of which is of end_ms."""
+    return end_ms - np.arange(n_steps - 1, -1, -1, dtype=np.int64) * STEP_MS
+
+
 def encode_load(
-    n_series: int, n_steps: int, end_ms: int, seed: int, step_ms: int = STEP_MS
+    n_series: int, times_ms: NDArray[np.int64], seed: int, together: int = 1
 ) -> list[list[Body]]:
-    """Return the bodies of each scrape, all encoded; the last scrape is of end_ms."""
+    """Return the bodies of the scrape of each time, all encoded.
+
+    together: so many scrapes are in one request, as those of few series are that an agent has held
+    back; the number of times is a multiple of it.
+    """
     series = [encode_series(labels) for labels in labels_of_series(n_series)]
-    cuts = [slice(at, at + SERIES_PER_REQUEST) for at in range(0, n_series, SERIES_PER_REQUEST)]
-    templates = [RequestTemplate(series[cut]) for cut in cuts]
+    width = max(SERIES_PER_REQUEST // together, 1)
+    cuts = [slice(at, at + width) for at in range(0, n_series, width)]
+    templates = [RequestTemplate(series[cut] * together) for cut in cuts]
     scrapes = Scrapes(n_series, np.random.default_rng(seed))
     steps = []
-    for step in range(n_steps):
-        time_ms = end_ms - (n_steps - 1 - step) * step_ms
-        values = scrapes.next()
-        requests = zip(templates, cuts, strict=True)
-        steps.append([template.body(time_ms, values[cut]) for template, cut in requests])
+    for times in times_ms.reshape(-1, together):
+        values = np.stack([scrapes.next() for _ in range(together)])
+        bodies = []
+        for template, cut in zip(templates, cuts, strict=True):
+            times_of_cut = np.repeat(times, len(template) // together)
+            bodies.append(template.body(times_of_cut, values[:, cut].ravel()))
+        steps.append(bodies)
     return steps
 
 

@@ -17,7 +17,7 @@ from ops.bench.end_to_end import loads
 from ops.bench.figures import Figure, Measurement, Plan
 from ops.bench.pipeline_run import CONNECTIONS, Load, LossError
 from ops.bench.processes import MB, PeakMemory, cpu_seconds, wait_quiet
-from ops.bench.scrapes import encode_load
+from ops.bench.scrapes import encode_load, scrape_times_ms
 from ops.demo.check import wait_for
 from ops.loadgen import send
 from ops.ports import free_base_port
@@ -57,7 +57,7 @@ def run(plan: Plan) -> Measurement:
 
 
 def _measure(load: Load) -> list[Figure]:
-    bodies = encode_load(load.series, load.steps, now_ms(), load.seed)
+    bodies = encode_load(load.series, scrape_times_ms(load.steps, now_ms()), load.seed)
     n_samples = sum(body.n_samples for step in bodies for body in step)
     with _victoria() as server:
         pids = {NAME: server.pid}

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ops.bench.scrapes import STEP_MS, Scrapes, encode_load, labels_of_series
+from ops.bench.scrapes import (
+    SERIES_PER_REQUEST,
+    STEP_MS,
+    Scrapes,
+    encode_load,
+    labels_of_series,
+    scrape_times_ms,
+)
 from ops.loadgen import Body, RequestTemplate, Sender, SendError, encode_series, send
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.remote_write import decode_write_request
@@ -56,18 +63,26 @@ def test_a_time_that_does_not_fit_the_layout_is_refused(time_ms: int) -> None:
         RequestTemplate([encode_series({"__name__": "a"})]).encode(time_ms, np.array([0.0]))
 
 
-def test_a_load_holds_every_series_at_every_step_once() -> None:
-    """The last step is of the time asked for, and equal seeds give equal bytes."""
-    load = encode_load(2_500, 3, NOW_MS, seed=7)
-    requests = [[decode_write_request(plain(body), SEED).samples for body in step] for step in load]
-
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_load_holds_every_series_at_every_step_once(together: int) -> None:
+    """The last scrape is of the time asked for, and equal seeds give equal bytes."""
+    times_ms = scrape_times_ms(6, NOW_MS)
+    load = encode_load(2_500, times_ms, 7, together)
     ids = {series_id_of(SEED, labels) for labels in labels_of_series(2_500)}
+
     assert len(ids) == 2_500
-    for at, step in enumerate(requests):
-        assert {int(one) for request in step for one in request.series_ids} == ids
-        expected_ms = NOW_MS - (2 - at) * STEP_MS
-        assert {int(one) for request in step for one in request.times_ms} == {expected_ms}
-    assert load == encode_load(2_500, 3, NOW_MS, seed=7)
+    assert times_ms.tolist() == [NOW_MS - back * STEP_MS for back in (5, 4, 3, 2, 1, 0)]
+    for step, times in zip(load, times_ms.reshape(-1, together), strict=True):
+        requests = [decode_write_request(plain(body), SEED).samples for body in step]
+        found = [
+            pair
+            for one in requests
+            for pair in zip(one.series_ids.tolist(), one.times_ms.tolist(), strict=True)
+        ]
+        assert len(found) == len(ids) * together
+        assert set(found) == {(one, time) for one in ids for time in times.tolist()}
+        assert max(body.n_samples for body in step) <= SERIES_PER_REQUEST
+    assert load == encode_load(2_500, times_ms, 7, together)
 
 
 def test_generated_counters_never_fall() -> None:

@@ -1,8 +1,8 @@
 """Windows of 5 minutes and of an hour, made of the next finer ones when these are complete."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from clickhouse_connect.driver.client import Client
 
@@ -35,9 +35,13 @@ class Closes:
         return Span(self.tenants, self.from_ms, self.until_ms, self.ids)
 
 
-def closes_of(blocks: Sequence[CloseBlock]) -> Iterator[Closes]:
-    """Yield the blocks' windows, finer widths first, for as many tenants together as can be."""
-    closes = sorted(
+def closes_of(blocks: Sequence[CloseBlock]) -> list[Closes]:
+    """Return the blocks' windows, finer widths first, in as few reads as can be.
+
+    A read has a price of its own, and windows that are closed together are many: those of a
+    tenant's partitions, of tenants, of hours that are sent within seconds.
+    """
+    closes = [
         Closes(
             *(one.width_s, one.from_ms, one.until_ms),
             (one.first_series_id, one.last_series_id),
@@ -45,9 +49,42 @@ def closes_of(blocks: Sequence[CloseBlock]) -> Iterator[Closes]:
             (one.tenant,),
         )
         for one in blocks
-    )
-    for head, alike in groupby(closes, key=lambda one: replace(one, tenants=())):
-        yield replace(head, tenants=tuple(sorted({one.tenants[0] for one in alike})))
+    ]
+    closes = _joined(closes, _times, lambda one: replace(one, from_ms=0, until_ms=0))
+    closes = _joined(closes, _ids, lambda one: replace(one, ids=(0, 0)))
+    return _joined(closes, _tenants, lambda one: replace(one, tenants=()))
+
+
+def _joined(
+    closes: Sequence[Closes],
+    join: Callable[[Closes, Closes], Closes | None],
+    alike: Callable[[Closes], Closes],
+) -> list[Closes]:
+    """Return closes in order, one for each two that are alike and that join makes one of."""
+    found: list[Closes] = []
+    for one in sorted(closes, key=lambda one: (alike(one), one)):
+        both = join(found[-1], one) if found and alike(found[-1]) == alike(one) else None
+        if both is None:
+            found.append(one)
+        else:
+            found[-1] = both
+    return found
+
+
+def _times(first: Closes, second: Closes) -> Closes | None:
+    if second.from_ms > first.until_ms:
+        return None
+    return replace(first, until_ms=max(first.until_ms, second.until_ms))
+
+
+def _ids(first: Closes, second: Closes) -> Closes | None:
+    if second.ids[0] > first.ids[1] + 1:
+        return None
+    return replace(first, ids=(first.ids[0], max(first.ids[1], second.ids[1])))
+
+
+def _tenants(first: Closes, second: Closes) -> Closes | None:
+    return replace(first, tenants=tuple(dict.fromkeys(first.tenants + second.tenants)))
 
 
 def split(client: Client, closes: Closes) -> list[Closes]:
