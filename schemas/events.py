@@ -38,7 +38,24 @@ class KeyUsed(msgspec.Struct, frozen=True, tag_field="kind", tag="key_used"):
     time_ms: int
 
 
-Event = Audited | KeyUsed
+class Rejected(msgspec.Struct, frozen=True, tag_field="kind", tag="rejected"):
+    """Samples that an edge refused in an hour for one reason, under the metric of an example.
+
+    source: a run of a process. count: so far in this hour, by this source, so the highest counts.
+    labels, message: of the first one.
+    """
+
+    tenant: str
+    hour_ms: int
+    reason: str
+    metric: str
+    source: str
+    labels: dict[str, str]
+    message: str
+    count: int
+
+
+Event = Audited | KeyUsed | Rejected
 
 
 def encode_events(events: Sequence[Event]) -> bytes:

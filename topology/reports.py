@@ -1,6 +1,7 @@
 """Tells topic `events` what a process has seen of its clients, a few records a minute."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -14,6 +15,7 @@ from topology.logins import RefusedLogins
 from topology.runtime import Context
 
 EVERY_S = 20.0
+_LAST_S = 1.0
 _MAX_KEYS = 10_000
 _EVENTS_PER_RECORD = 1_000
 
@@ -21,7 +23,15 @@ _EVENTS_PER_RECORD = 1_000
 class Reports:
     """Gathers uses of keys and refused logins; what the broker does not take is told later."""
 
-    def __init__(self, context: Context, producer: AIOKafkaProducer, ring: KeyRing) -> None:
+    def __init__(
+        self,
+        context: Context,
+        producer: AIOKafkaProducer,
+        ring: KeyRing,
+        gather: Callable[[int], Sequence[Event]] = lambda _: (),
+    ) -> None:
+        """Listen to a ring; gather: returns what else there is to tell at a time."""
+        self._gather = gather
         self._context = context
         self._producer = producer
         self._topic = context.settings.topic(Topic.EVENTS)
@@ -47,10 +57,18 @@ class Reports:
             await asyncio.sleep(EVERY_S)
             await self.tell(now_ms())
 
+    async def tell_last(self) -> None:
+        """Tell what there is before the process ends; a broker that is away is not waited for."""
+        try:
+            await asyncio.wait_for(self.tell(now_ms()), _LAST_S)
+        except TimeoutError:
+            self._context.log.warning("last events not told")
+
     async def tell(self, at_ms: int) -> None:
         """Publish what is gathered."""
         self._untold += self._logins.take(at_ms)
         self._untold += self._used.values()
+        self._untold += self._gather(at_ms)
         self._used.clear()
         try:
             while self._untold:

@@ -55,6 +55,7 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     intake.n_exemplars = decoded.n_exemplars
     intake.n_points_refused = _count_points(decoded, ~good)
     intake.places = places
+    intake.labels_at = name_of.labels
     if len(decoded.points):
         intake.points = decoded.points[good]
     return intake
@@ -73,10 +74,14 @@ class _Names:
     def __init__(self, decoded: Decoded) -> None:
         self._decoded = decoded
 
-    def __call__(self, sample: int) -> str:
+    def labels(self, sample: int) -> dict[str, str]:
+        """Return the labels of a sample's series. Raises ValueError."""
         series = self._decoded.sample_series[sample : sample + 1].astype(np.int64)
+        return dict(self._decoded.labels_of(series).labels(0)) if len(series) else {}
+
+    def __call__(self, sample: int) -> str:
         try:
-            labels = dict(self._decoded.labels_of(series).labels(0))
+            labels = self.labels(sample)
         except ValueError:
             return ""
         return f"{labels.pop(METRIC_LABEL, '')}{labels}: "

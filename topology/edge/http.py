@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pipeline.admission import Reason
 from pipeline.errors import MalformedBody
 from topology.clock import now_ms
 from topology.disk import Disk
@@ -20,6 +21,7 @@ from topology.edge.protocols import json_points
 from topology.edge.protocols.influx_probes import probe_routes
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.quotas import Quotas
+from topology.edge.rejections import Example, Rejections, examples_of
 from topology.edge.routes import make_endpoints
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
@@ -41,6 +43,7 @@ class Parts:
     registry: Registry
     publisher: Publisher
     quotas: Quotas
+    rejections: Rejections
     disk: Disk | None = None
 
 
@@ -54,6 +57,7 @@ class Edge:
         self._ring = parts.ring
         self._publisher = parts.publisher
         self._quotas = parts.quotas
+        self._rejections = parts.rejections
         self._disk = parts.disk
         self._starts = registry.starts
         self._endpoints = make_endpoints(registry)
@@ -97,9 +101,10 @@ class Edge:
         try:
             with self._in_flight.holding() as hold:
                 body = await self._receive(request, hold)
-                intake = await self._read(chosen, body, encoding, tenant, hold)
+                intake, examples = await self._read(chosen, body, encoding, tenant, hold)
                 self._quotas.charge(tenant, len(intake.series_ids) + len(intake.refusals))
                 await self._publish(intake, chosen.name)
+                self._rejections.note(intake, examples, now_ms())
         except MalformedBody as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
         except BodyTooLarge as error:
@@ -132,13 +137,14 @@ class Edge:
 
     async def _read(
         self, chosen: BodyFormat, body: bytes, encoding: Encoding, tenant: Tenant, hold: Hold
-    ) -> Intake:
+    ) -> tuple[Intake, dict[Reason, Example]]:
         """Unfold and decode a body; a large one in a thread, so that other requests go on."""
 
-        def work() -> Intake:
+        def work() -> tuple[Intake, dict[Reason, Example]]:
             with self._decompressor.plain(body, encoding, hold) as plain:
                 at_ms = now_ms()
-                return self._quotas.limit_series(chosen.read(plain, tenant, at_ms), at_ms)
+                intake = self._quotas.limit_series(chosen.read(plain, tenant, at_ms), at_ms)
+                return intake, examples_of(intake)
 
         return await asyncio.to_thread(work) if _is_large(body, encoding, chosen) else work()
 
@@ -160,9 +166,6 @@ class Edge:
             metrics.strings_skipped.labels(tenant, protocol).inc(intake.n_strings)
         if intake.n_exemplars:
             metrics.exemplars_skipped.labels(tenant, protocol).inc(intake.n_exemplars)
-        if intake.refusals.examples:
-            first = intake.refusals.examples[0].message
-            self._context.log.debug("samples refused", tenant=tenant, first=first)
 
 
 def _encoding_of(request: Request, chosen: BodyFormat) -> Encoding:

@@ -1,6 +1,6 @@
 """What one request gives, and what the edge knows of series for all protocols."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,10 @@ from topology.tenants import Tenant
 _DAY_MS = 86_400_000
 
 
+def _no_labels(_: int) -> Mapping[str, str]:
+    return {}
+
+
 def _none() -> NDArray[np.int64]:
     return np.empty(0, dtype=np.int64)
 
@@ -35,6 +39,7 @@ class Intake:
     body; (0,) where none was refused. points: int64 (n,), which of the body's points each sample is
     a part of, -1 for none; (0,) where each is one. n_points_refused: of what the body has as one
     thing and the store as several samples, a histogram or a line of fields.
+    labels_at: labels of the sample at a place of the body while that is there; may raise ValueError.
     """
 
     tenant: Tenant
@@ -48,6 +53,7 @@ class Intake:
     n_exemplars: int = 0
     n_strings: int = 0
     n_points_refused: int = 0
+    labels_at: Callable[[int], Mapping[str, str]] = _no_labels
     places: NDArray[np.int64] = field(default_factory=_none)
     points: NDArray[np.int64] = field(default_factory=_none)
 

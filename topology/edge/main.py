@@ -13,6 +13,7 @@ from topology.edge.intake import Registry
 from topology.edge.peers import Peers
 from topology.edge.publisher import Publisher
 from topology.edge.quotas import Quotas
+from topology.edge.rejections import Rejections
 from topology.producer import make_producer
 from topology.reports import Reports
 from topology.runtime import Context
@@ -27,8 +28,8 @@ async def edge(context: Context) -> None:
     producer = make_producer(context.settings)
     registry = Registry(context.settings)
     peers = Peers(context, producer, registry.active)
-    reports = Reports(context, producer, feed.ring)
     parts = _make_parts(context, feed, producer, peers, registry)
+    reports = Reports(context, producer, feed.ring, parts.rejections.take)
     # Beside the wait for the broker: the first request would wait for it.
     kernels = asyncio.create_task(asyncio.to_thread(compile_edge))
     await context.serve(Edge(context, parts).routes())
@@ -44,6 +45,7 @@ async def edge(context: Context) -> None:
         await context.stop_serving()
         await parts.publisher.drain()
         await peers.leave()
+        await reports.tell_last()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -64,6 +66,7 @@ def _make_parts(
         registry,
         Publisher(context, producer, registry.known),
         Quotas(registry.active, peers.n_live),
+        Rejections(context.log),
         disk_of_broker(context.settings),
     )
 

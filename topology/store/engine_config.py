@@ -23,6 +23,7 @@ TENANT_TABLES = (
     "stored_anomalous",
     "stored_anomalies",
     "stored_audit",
+    "stored_rejections",
 )
 OPERATOR_TABLES = ("migrations", "stored_key_uses")
 

@@ -1,4 +1,4 @@
-"""Keeps what topic `events` tells: audit entries and uses of keys."""
+"""Keeps what topic `events` tells: audit entries, uses of keys, and refused samples."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import InvalidRecord
-from schemas.events import Audited, Event, KeyUsed, decode_events
+from schemas.events import Audited, Event, KeyUsed, Rejected, decode_events
 from schemas.topics import Topic
 from topology.dead_letters import DeadLetters, Place
 from topology.runtime import Context
@@ -22,6 +22,7 @@ _POLL_MS = 1_000
 _RETRY_S = 2.0
 _MAX_RECORDS = 200
 _MS = pa.timestamp("ms", tz="UTC")
+_MAP = pa.map_(pa.string(), pa.string())
 
 
 class EventArchive:
@@ -102,12 +103,20 @@ def insert(client: Any, events: Sequence[Event]) -> None:
         names = {"time_ms": "last_used"}
         client.insert_arrow("stored_key_uses", _table(used, names))
 
+    rejected = [one for one in events if isinstance(one, Rejected)]
+    if rejected:
+        client.insert_arrow("stored_rejections", _table(rejected, {"hour_ms": "hour"}))
+
 
 def _table(events: Sequence[msgspec.Struct], renamed: dict[str, str]) -> pa.Table:
     """Return events of one kind as rows; a field in ms becomes a time under its new name."""
     columns: dict[str, Any] = {}
     for field in events[0].__struct_fields__:
         values = [getattr(one, field) for one in events]
-        is_time = field in renamed
-        columns[renamed.get(field, field)] = pa.array(values, _MS) if is_time else values
+        if field in renamed:
+            columns[renamed[field]] = pa.array(values, _MS)
+        elif isinstance(values[0], dict):
+            columns[field] = pa.array([list(one.items()) for one in values], _MAP)
+        else:
+            columns[field] = values
     return pa.table(columns)

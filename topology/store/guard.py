@@ -22,7 +22,7 @@ from topology.store.narrow import narrow
 # The parser warns of what it cannot read; the refusal says so already.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-RELATIONS = ("series", "samples", "rollups", "scores", "anomalies")
+RELATIONS = ("series", "samples", "rollups", "scores", "anomalies", "rejections")
 # For keys with the scope admin.
 ADMIN_RELATIONS = ("audit",)
 MAX_SQL_CHARS = 100_000

@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from schemas.config import TenantRecord, encode_entry
+from schemas.events import Rejected, decode_events
+from schemas.topics import Topic
 from tests.topology.edge.test_edge import now_ms, snappy, stored
-from tests.topology.running import bootstrap, make_context, publish_config, running
+from tests.topology.running import bootstrap, make_context, publish_config, read_topic, running
 from tests.vectors.remote_write import write_request
 from tests.waiting import wait_until_async
 from topology.config_feed import make_ring
@@ -57,6 +59,15 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
             await wait_until_async(lambda: refuses_series(other, few), 20, "series of another edge")
             await wait_until_async(lambda: are_live(client, 2), 20, "two edges")
         await wait_until_async(lambda: are_live(client, 1), 20, "one edge")
+    told = [one for one in await events(own_settings) if one.metric == "c"]
+    assert [(one.tenant, one.reason, one.count) for one in told][-1] == ("few", "active_series", 2)
+    assert told[-1].labels == {"__name__": "c", "job": "j"}
+
+
+async def events(settings: Settings) -> list[Rejected]:
+    records = await read_topic(settings, Topic.EVENTS)
+    told = [event for record in records for event in decode_events(record.value)]
+    return [event for event in told if isinstance(event, Rejected)]
 
 
 async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:

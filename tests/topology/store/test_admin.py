@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 
+from schemas.events import Rejected, encode_events
 from schemas.topics import Topic
 from tests.topology.running import bootstrap, make_context, producing, read_topic
 from tests.topology.store.rows import read
@@ -294,3 +295,33 @@ async def test_an_audit_entry_stands_in_the_log_if_and_only_if_its_change_does(
     assert refused.status_code == 409
     assert unchanged == before
     assert len(await read_topic(store.settings, Topic.EVENTS)) > before
+
+
+async def test_refused_samples_are_a_relation_of_their_tenant(
+    store: Store, engine: Engine, tenant: str
+) -> None:
+    """Counts of a source only grow, sources add up, and what is read twice counts once."""
+    hour_ms = now_ms() // 3_600_000 * 3_600_000
+
+    def rejected(source: str, count: int) -> Rejected:
+        labels = {"__name__": "up", "job": "j"}
+        return Rejected(tenant, hour_ms, "future", "up", source, labels, "too new", count)
+
+    async with producing(store.settings) as producer:
+        for events in (
+            [rejected("a", 3)],
+            [rejected("b", 2), rejected("a", 5)],
+            [rejected("a", 3)],
+        ):
+            topic = store.settings.topic(Topic.EVENTS)
+            await producer.send_and_wait(topic, encode_events(events))
+    query = "SELECT hour, reason, metric, labels['job'], message, count FROM rejections"
+
+    async def is_kept() -> bool:
+        return [row[-1] for row in read(engine, tenant, query)] == [7]
+
+    await wait_until_async(is_kept, 20, "rejections")
+    (row,) = read(engine, tenant, query)
+    assert row[0].timestamp() * 1000 == hour_ms
+    assert row[1:] == ("future", "up", "j", "too new", 7)
+    assert read(engine, f"{tenant}-other", query) == []

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.json_ingest import JsonReader
-from pipeline.json_points import announcement_of_point
+from pipeline.json_points import announcement_of_point, labels_of_point
 from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
@@ -42,6 +42,7 @@ class JsonPoints:
         ids, keys = batch.ids[good], batch.keys[good]
         columns = (ids, batch.times_ms[good], batch.values[good])
         intake = Intake(tenant, *columns, refusals=batch.refusals, places=good)
+        intake.labels_at = lambda at: labels_of_point(batch.point_of(at))
         # One announcement a series and its metadata: the last of its points that came.
         unknown = np.flatnonzero(registry.known.unknown(keys, now_ms))
         newest = dict(zip(keys[unknown].tolist(), unknown.tolist(), strict=True))

@@ -81,7 +81,9 @@ class Otlp:
         )
         intake = admit(registry, points.decoded, tenant, now_ms)
         for fault in points.faults:
-            intake.refusals.add_alike(fault.n_points, 0, fault.reason, fault.message)
+            # Of no sample: the point gave none.
+            nowhere = len(points.decoded.times_ms)
+            intake.refusals.add_alike(fault.n_points, nowhere, fault.reason, fault.message)
             intake.n_points_refused += fault.n_points
         return intake
 

@@ -1,0 +1,80 @@
+"""Refused samples are counted for people: by hour, reason, metric, and in the log."""
+
+import numpy as np
+import structlog
+from structlog.testing import capture_logs
+
+from pipeline.admission import Reason
+from topology.edge.intake import Intake
+from topology.edge.rejections import HOUR_MS, Example, Rejections, examples_of
+from topology.tenants import Tenant
+
+T0 = 480_000 * HOUR_MS
+LOG: structlog.stdlib.BoundLogger = structlog.get_logger("edge")
+
+
+def refused(reason: Reason, n_samples: int, name: str) -> Intake:
+    """Return what a request gives of which so many samples are refused."""
+    none = np.empty(0)
+    tenant = Tenant("acme", "free", 1)
+    intake = Intake(tenant, none.astype(np.uint64), none.astype(np.int64), none)
+    intake.refusals.add_alike(n_samples, 0, reason, f"{name} is wrong")
+    intake.labels_at = lambda _: {"__name__": name, "job": "j"}
+    return intake
+
+
+def note(rejections: Rejections, intake: Intake, at_ms: int) -> None:
+    rejections.note(intake, examples_of(intake), at_ms)
+
+
+def test_counts_grow_within_an_hour_and_are_told_when_they_have_changed() -> None:
+    rejections = Rejections(LOG)
+    note(rejections, refused(Reason.FUTURE, 5, "a"), T0)
+    note(rejections, refused(Reason.FUTURE, 12, "b"), T0 + 1)
+    first = rejections.take(T0 + 2)
+    note(rejections, refused(Reason.FUTURE, 3, "a"), T0 + 3)
+    second = rejections.take(T0 + 4)
+    note(rejections, refused(Reason.FUTURE, 1, "a"), T0 + HOUR_MS)
+
+    assert [(one.metric, one.count) for one in first] == [("a", 5), ("b", 12)]
+    assert [(one.metric, one.count, one.hour_ms) for one in second] == [("a", 8, T0)]
+    assert second[0].labels == {"__name__": "a", "job": "j"}
+    assert second[0].message == "a is wrong"
+    assert [(one.hour_ms, one.count) for one in rejections.take(T0 + HOUR_MS)] == [
+        (T0 + HOUR_MS, 1)
+    ]
+    assert rejections.take(T0 + HOUR_MS) == []
+
+
+def test_what_has_no_labels_counts_without_a_metric() -> None:
+    intake = refused(Reason.BAD_SAMPLE, 2, "a")
+
+    def fail(_: int) -> dict[str, str]:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    intake.labels_at = fail
+
+    assert examples_of(intake) == {Reason.BAD_SAMPLE: Example({}, "a is wrong")}
+
+
+def test_a_line_a_minute_says_how_many_there_were() -> None:
+    rejections = Rejections(LOG)
+    with capture_logs() as lines:
+        for second in (0, 10, 59, 60, 61):
+            note(rejections, refused(Reason.FUTURE, 2, "a"), T0 + second * 1000)
+
+    assert [(line["count"], line["example"]) for line in lines] == [
+        (2, "a is wrong"),
+        (6, "a is wrong"),
+    ]
+
+
+def test_memory_is_bounded_and_the_sum_stays_exact() -> None:
+    rejections = Rejections(LOG)
+    for at in range(10_500):
+        note(rejections, refused(Reason.FUTURE, 1, f"m{at}"), T0)
+
+    told = rejections.take(T0)
+    assert len(told) == 10_001
+    assert sum(one.count for one in told) == 10_500
+    assert next(one.count for one in told if not one.metric) == 500
