@@ -39,7 +39,7 @@ class Intake:
     body; (0,) where none was refused. points: int64 (n,), which of the body's points each sample is
     a part of, -1 for none; (0,) where each is one. n_points_refused: of what the body has as one
     thing and the store as several samples, a histogram or a line of fields.
-    labels_at: labels of the sample at a place of the body while that is there; may raise ValueError.
+    labels_at: labels of the sample at a place of the body while that is there. Raises ValueError.
     """
 
     tenant: Tenant
