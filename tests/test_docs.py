@@ -83,7 +83,7 @@ def test_topics_are_documented() -> None:
 def test_every_command_that_the_readme_shows_exists() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
-    shown = set(re.findall(r"(?:^|[`\s/])observai ([a-z]+)", README))
+    shown = set(re.findall(r"(?:^|[`\s/])observai ([a-z-]+)", README))
 
     assert shown <= commands
     assert {"up", "demo", "sql", "edge", "worker", "store", "notifier", "migrate"} <= shown

@@ -176,7 +176,7 @@ class Metrics:
         )
         self.partition_stopped = Gauge(
             "observai_partition_stopped",
-            "1 where a partition stands still at a record of an unknown format version.",
+            "1 where a partition stands still: at a newer format, or where most cannot be read.",
             ["topic", "partition"],
             registry=registry,
         )

@@ -9,6 +9,7 @@ import typer
 from ops.cli import ask, operate
 from ops.cli.anomaly import anomaly
 from ops.cli.audit import audit
+from ops.cli.dead_letters import dead_letters
 from ops.cli.key import key
 from ops.cli.options import (
     AsJson,
@@ -220,6 +221,7 @@ app.command()(verify)
 anomaly.command()(warm)
 app.add_typer(anomaly)
 app.command()(audit)
+app.add_typer(dead_letters)
 app.add_typer(tenant)
 app.add_typer(key)
 

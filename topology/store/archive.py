@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
+from topology.breaker import Breaker
 from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
 from topology.gaps import report_gap
@@ -96,6 +97,7 @@ class Archive:
             context, self._applier, self._progress, self._consumer, dead_letters, gate
         )
         lanes = {settings.topic(topic) for topic in (Topic.ROLLUPS, Topic.RECOMPUTE)}
+        self._breakers: dict[TopicPartition, Breaker] = {}
         self._pauses = Pauses(context, self._consumer, self._progress, lanes)
         self.evidence = ArchiveEvidence(settings, self._consumer, self._progress)
 
@@ -133,6 +135,7 @@ class Archive:
         self._progress.clear()
         self._applier.clear()
         self._pauses.clear()
+        self._breakers.clear()
 
     def assigned(self) -> None:
         """Take up the partitions of a new assignment."""
@@ -234,11 +237,16 @@ class Archive:
     async def _take(self, place: TopicPartition, records: Iterable[ConsumerRecord]) -> None:
         epoch = self._epoch
         topic = self._topic_of[place.topic]
+        breaker = self._breakers.setdefault(place, Breaker())
         for record in records:
             self._newest_ms[place] = record.timestamp
             try:
                 self._batch.add(topic, place, record.offset, record.value or b"")
+                breaker.good()
             except InvalidRecord as error:
+                if (why := breaker.trips()) is not None:
+                    self._pauses.stop(place, record.offset, f"{why} ({error})")
+                    return
                 where = Place(topic, record.partition, record.offset)
                 await self._dead_letters.send(where, record.value or b"", str(error))
                 if epoch != self._epoch:

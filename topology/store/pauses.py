@@ -32,7 +32,7 @@ class Pauses:
         self._stopped: set[TopicPartition] = set()
 
     def stop(self, place: TopicPartition, offset: int, reason: str) -> None:
-        """Let a partition stand before a record of an unknown version, and say so."""
+        """Let a partition stand before a record that must not be passed over, and say so."""
         text = f"stands still at offset {offset}: {reason}"
         self._consumer.seek(place, offset)
         self._consumer.pause(place)

@@ -17,6 +17,7 @@ from faust.events import Event
 from faust.types import TP
 
 from schemas.errors import InvalidRecord, UnknownVersion
+from topology.breaker import Breaker
 from topology.budget import BYTES_PER_HELD_RECORD, WorkerBudget
 from topology.clock import now_ms
 from topology.dead_letters import DeadLetters, Place
@@ -45,6 +46,7 @@ class Partition(Generic[EngineT]):
     last_receive_ms: int = 0
     has_gap: bool = False
     is_stopped: bool = False
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 class Stage(Generic[EngineT, Content]):
@@ -161,7 +163,12 @@ class Stage(Generic[EngineT, Content]):
             if self._partitions.get(message.tp) is not state:
                 return  # moved meanwhile: its new owner takes the record
             self._feed(state, blocks, message.offset)
+            state.breaker.good()
         except InvalidRecord as error:
+            if (why := state.breaker.trips()) is not None:
+                state.held.pop()
+                self._stop_partition(state, f"offset {message.offset}: {why} ({error})")
+                return
             place = Place(self.work.topic, message.partition, message.offset)
             await self._dead_letters.send(place, payload, str(error))
             state.next_offset = message.offset + 1

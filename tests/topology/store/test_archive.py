@@ -113,6 +113,35 @@ async def test_an_unknown_version_stops_its_partition_and_no_other(bench: Bench)
     assert await bench.committed(Topic.SAMPLES) == offset
 
 
+async def test_a_partition_of_records_that_cannot_be_read_stops_instead_of_being_emptied(
+    bench: Bench,
+) -> None:
+    """Nineteen become dead letters, and it stands before the twentieth; the other one goes on."""
+    first = await bench.publish(Topic.SAMPLES, b"noise")
+    for _ in range(30):
+        await bench.publish(Topic.SAMPLES, b"noise")
+    name = f"{bench.settings.topic(Topic.SAMPLES)}-0"
+
+    async with bench.archiving() as context:
+
+        async def says_so() -> bool:
+            return name in context.health.reasons()
+
+        await wait_until_async(says_so, 20, "partition 0 said to stand still")
+        await bench.publish_samples([(3, NOON_MS, 2.0)], partition=1)
+        await bench.wait_rows(1)
+        reason = context.health.reasons()[name]
+        value = context.metrics.registry.get_sample_value
+        labels = {"topic": "samples", "reason": "undecodable"}
+        n_letters = value("observai_records_dead_lettered_total", labels)
+        labels = {"topic": bench.settings.topic(Topic.SAMPLES), "partition": "0"}
+        is_stopped = value("observai_partition_stopped", labels)
+
+    assert f"stands still at offset {first + 19}: 20 of the last 20 records cannot" in reason
+    assert (n_letters, is_stopped) == (19, 1)
+    assert await bench.committed(Topic.SAMPLES) == first + 19
+
+
 async def test_a_store_that_is_away_is_tried_again(bench: Bench) -> None:
     """Readiness says so meanwhile, and nothing is lost."""
 
