@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.active_series import ActiveSeries
 from pipeline.admission import Limits
 from pipeline.decoded import Decoded
+from pipeline.exposition.decode import ExpositionReader
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.influx.decode import InfluxReader
 from pipeline.json_ingest import JsonReader
@@ -84,6 +85,14 @@ def _compile_protocols() -> None:
     for _ in range(2):
         line = np.frombuffer(b"m a=1", dtype=np.uint8)
         _lay_out(lines.read(line, tenant_hash("warm"), "ns", 0).decoded)
+    exposition = ExpositionReader(10)
+    for _ in range(2):
+        line = np.frombuffer(b"# TYPE a counter\na_total 1 1\na_created 1 1\n", dtype=np.uint8)
+        for is_open_metrics in (False, True):
+            decoded = exposition.read(
+                line, tenant_hash("warm"), 0, {}, is_open_metrics=is_open_metrics
+            ).decoded
+            _lay_out(decoded)
     reader = JsonReader(10, 10)
     for text in _JSON_BODIES * 2:
         limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)

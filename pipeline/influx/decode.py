@@ -21,6 +21,7 @@ from pipeline.influx.lines import (
     decode_lines,
 )
 from pipeline.key_ids import KeyIds
+from pipeline.line_faults import LineFault, shown
 
 # What is said of each fault of a line; "unable to parse" and "missing fields" are InfluxDB's words.
 FAULTS = {
@@ -41,16 +42,6 @@ FAULTS = {
 # Labels of new series that are kept for their announcement; the rest are read twice.
 _MAX_KEPT = 10_000
 _MAX_WORDED = 100
-_SHOWN_BYTES = 80
-
-
-@dataclass(frozen=True, slots=True)
-class LineFault:
-    """Why a line is refused; lines count from 1."""
-
-    line: int
-    reason: Reason
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +118,7 @@ class _Met:
             labels_of(self._body, self._lines, row)
         except BrokenKey as error:
             words = str(error)
-        text = _shown(self._body, int(one["key_start"]), int(one["key_end"]))
+        text = shown(self._body, int(one["key_start"]), int(one["key_end"]))
         message = f"unable to parse {text}: {words}"
         return LineFault(int(one["line"]), Reason.BAD_LABELS, message)
 
@@ -148,13 +139,8 @@ def _decoded(lines: Lines, good: NDArray[np.int64], ids: NDArray[np.uint64], met
 
 def _fault_of(body: NDArray[np.uint8], bad: np.void) -> LineFault:
     reason, words = FAULTS[int(bad["fault"])]
-    text = _shown(body, int(bad["start"]), int(bad["end"]))
+    text = shown(body, int(bad["start"]), int(bad["end"]))
     return LineFault(int(bad["line"]), reason, f"unable to parse {text}: {words}")
-
-
-def _shown(body: NDArray[np.uint8], start: int, end: int) -> str:
-    text = body[start : min(end, start + _SHOWN_BYTES)].tobytes().decode(errors="replace")
-    return repr(text + "..." if end > start + _SHOWN_BYTES else text.rstrip("\r"))
 
 
 def _line_of(fault: LineFault) -> int:

@@ -7,7 +7,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.decimals import parse_decimals
 from pipeline.errors import TooManySamples
 from pipeline.hashing import avalanche, xxh64
 from pipeline.influx.scan import (
@@ -35,6 +34,7 @@ from pipeline.influx.scan import (
     read_time,
     skip_spaces,
 )
+from pipeline.numbers import parse_numbers
 
 # key: 64 bits for tenant, measurement and tags as sent, and field; never 0. Places in the body:
 # of the key (measurement and tags), of the field's name, and of the value where it is a decimal.
@@ -111,7 +111,7 @@ def decode_lines(
         if n_rows <= len(rows):
             break
     decimals = decimals[:n_decimals]
-    values[decimals[:, 0]] = parse_decimals(body, decimals[:, 1:])
+    values[decimals[:, 0]] = parse_numbers(body, np.ascontiguousarray(decimals[:, 1:]))
     lines = Lines(rows[:n_rows], values[:n_rows], bad_lines[:n_bad], n_bad, n_strings)
     return _without_infinite(lines)
 

@@ -1,14 +1,15 @@
 """From what a decoder gives to what is published: series are met, bad samples refused."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.admission import Limits, Reason, find_fault
+from pipeline.admission import Limits, Reason, Rejection, find_fault
 from pipeline.decoded import Decoded, LabelTable
+from pipeline.line_faults import LineFault
 from pipeline.refusals import Refusals, refuse_times
 from pipeline.series_labels import are_plain, lay_out
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
@@ -59,6 +60,27 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     if len(decoded.points):
         intake.points = decoded.points[good]
     return intake
+
+
+def note_lines(
+    intake: Intake, line_of: NDArray[np.int64], faults: Sequence[LineFault], n_bad: int
+) -> None:
+    """Note what a protocol of lines refuses, and name all refusals of the body by their line.
+
+    line_of: int64 (n,), the line of each decoded sample. faults: of the first of n_bad lines.
+    """
+    refusals = intake.refusals
+    refusals.examples = [
+        Rejection(int(line_of[one.index]), one.reason, one.message) for one in refusals.examples
+    ]
+    # The first bad line is named, whatever else is refused.
+    refusals.max_examples += len(faults)
+    for fault in faults:
+        refusals.add(fault.line, fault.reason, fault.message)
+    refusals.add_alike(n_bad - len(faults), 0, Reason.BAD_SAMPLE, "")
+    intake.n_points_refused += n_bad
+    # What is refused later, for a tenant's limits, is named by its line, too.
+    intake.places = intake.points
 
 
 def _count_points(decoded: Decoded, is_refused: NDArray[np.bool_]) -> int:

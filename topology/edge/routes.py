@@ -2,7 +2,7 @@
 
 from topology.edge.endpoint import Endpoint
 from topology.edge.intake import Registry
-from topology.edge.protocols import influx, json_points, otlp, remote_write
+from topology.edge.protocols import exposition, influx, json_points, otlp, remote_write
 
 
 def make_endpoints(registry: Registry) -> list[Endpoint]:
@@ -12,4 +12,5 @@ def make_endpoints(registry: Registry) -> list[Endpoint]:
         *remote_write.endpoints(registry),
         *otlp.endpoints(registry),
         *influx.endpoints(registry),
+        *exposition.endpoints(registry),
     ]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pipeline.admission import Reason, Rejection
+from pipeline.admission import Reason
 from pipeline.influx.decode import InfluxReader
 from pipeline.influx.lines import PRECISIONS
-from topology.edge.admit import admit
+from topology.edge.admit import admit, note_lines
 from topology.edge.compression import GZIP, PLAIN
 from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
 from topology.edge.intake import Intake, Registry
@@ -67,20 +67,7 @@ class InfluxLines:
         seed = self._registry.seed(tenant)
         points = self._reader.read(body, seed, self._precision, now_ms)
         intake = admit(self._registry, points.decoded, tenant, now_ms)
-        refusals = intake.refusals
-        lines = points.decoded.points
-        refusals.examples = [
-            Rejection(int(lines[one.index]), one.reason, one.message) for one in refusals.examples
-        ]
-        # The first bad line is named, whatever else is refused.
-        refusals.max_examples += len(points.faults)
-        for fault in points.faults:
-            refusals.add(fault.line, fault.reason, fault.message)
-        n_unworded = points.n_bad - len(points.faults)
-        refusals.add_alike(n_unworded, 0, Reason.BAD_SAMPLE, "")
-        intake.n_points_refused += points.n_bad
-        # What is refused later, for a tenant's limits, is named by its line, too.
-        intake.places = intake.points
+        note_lines(intake, points.decoded.points, points.faults, points.n_bad)
         intake.n_strings = points.n_strings
         return intake
 

@@ -1,0 +1,1 @@
+"""Text exposition of metrics (Prometheus, OpenMetrics): from the text of a body to samples."""
