@@ -313,7 +313,7 @@ async def test_bodies_are_limited_before_and_after_decompression(own_settings: S
         ("/api/v1/write", b"", {}, 400),
         ("/api/v1/write", b"\xff" * 20, {}, 400),
         ("/api/v1/write", bytes(cramjam.snappy.compress_raw(b"\x0a\xff")), {}, 400),
-        ("/api/v1/ingest", gzip.compress(b"{}") + b"x", {"Content-Encoding": "gzip"}, 400),
+        ("/api/v1/ingest", gzip.compress(b"{}", mtime=0) + b"x", {"Content-Encoding": "gzip"}, 400),
         ("/api/v1/write", b"", {"Content-Encoding": "zstd"}, 400),
         ("/api/v1/write", b"", {"Content-Encoding": "gzip"}, 415),
         ("/api/v1/write", b"", {"Content-Type": "application/json"}, 415),
