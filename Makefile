@@ -49,8 +49,9 @@ demo: setup
 
 test: check unit
 
+# Most of a test's time is waiting, so more processes than cores; a file's fixtures are made once.
 unit: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

@@ -29,6 +29,12 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 drop_stale()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests, so that processes side by side end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings that name a running broker as external one (`kafka_bootstrap` is its address)."""

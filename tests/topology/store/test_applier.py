@@ -71,6 +71,7 @@ class World:
             assert_same(stored(self._engine, self.tenant, width_ms), self.model.truth(width_ms))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("are_small", [False, True])
 @settings(max_examples=20)
 @given(records, rounds)

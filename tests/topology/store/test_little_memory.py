@@ -30,7 +30,7 @@ ENOUGH, TOO_LITTLE = 9 << 20, 1 << 20
 
 @pytest.fixture
 def limit(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give a function that limits the memory of each statement of the writer."""
+    """Give a function that limits the memory of each statement of the writer; 0 is no limit."""
     settings = dict(client._WRITE_SETTINGS)
 
     def to(n_bytes: int) -> None:
@@ -112,6 +112,7 @@ def test_windows_are_computed_in_pieces(engine: Engine, tenant: str, limit: Any)
         writer.recompute(part)
     assert writer.n_renewed, "the limit was none"
     n_failed = writer.n_renewed
+    limit(0)
     with reading_at_most(engine, (ALL_SERIES[1] - ALL_SERIES[0]) // 4):
         for closes in closes_of([close(tenant)]):
             writer.make_coarse(closes)
