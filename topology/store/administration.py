@@ -15,6 +15,7 @@ from topology.keys import KeyRing
 from topology.reports import Reports
 from topology.runtime import Context
 from topology.store.admin.audit import AuditApi
+from topology.store.admin.cardinality import CardinalityApi
 from topology.store.admin.changes import Changes, system_entry
 from topology.store.admin.keys import KeysApi
 from topology.store.admin.tenants import TenantsApi
@@ -47,6 +48,7 @@ class Administration:
         return [
             *TenantsApi(ring, changes, metrics).routes(),
             *KeysApi(ring, changes, self._queries, metrics).routes(),
+            *CardinalityApi(ring, self._queries, metrics).routes(),
             *AuditApi(ring, self._queries, metrics).routes(),
         ]
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from schemas.events import Rejected, encode_events
 from schemas.topics import Topic
 from tests.topology.running import bootstrap, make_context, producing, read_topic
-from tests.topology.store.rows import read
+from tests.topology.store.rows import read, store_series
 from tests.waiting import wait_until_async
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
@@ -203,7 +203,8 @@ async def test_a_tenants_administrator_sees_and_changes_nothing_of_others(
     assert await status("POST", f"/keys/{others['id']}/rotate", json={}) == 404
     assert await status("GET", "/audit?tenant=default") == 403
     assert {one["tenant"] for one in (await store.ask("GET", "/keys", admin)).json()} == {tenant}
-    for path in ("/tiers", "/tenants", "/keys", "/audit"):
+    assert await status("GET", "/cardinality?tenant=default") == 403
+    for path in ("/tiers", "/tenants", "/keys", "/audit", "/cardinality"):
         assert await status("GET", path, reader) == 403
 
 
@@ -325,3 +326,36 @@ async def test_refused_samples_are_a_relation_of_their_tenant(
     assert row[0].timestamp() * 1000 == hour_ms
     assert row[1:] == ("future", "up", "j", "too new", 7)
     assert read(engine, f"{tenant}-other", query) == []
+
+
+async def test_cardinality_names_the_metrics_and_labels_that_series_come_from(
+    store: Store, engine: Engine, tenant: str
+) -> None:
+    """Twelve requests by three codes and four pods, and a metric alone; an old one is left out."""
+    at_ms = now_ms()
+    series = {
+        at: {"__name__": "requests", "code": str(at % 3), "pod": f"p{at % 4}"} for at in range(12)
+    }
+    store_series(engine, tenant, series | {20: {"__name__": "up", "pod": "p0"}}, seen_ms=at_ms)
+    store_series(engine, tenant, {30: {"__name__": "old"}}, seen_ms=at_ms - 7_200_000)
+    store_series(engine, f"{tenant}-other", {40: {"__name__": "other"}}, seen_ms=at_ms)
+
+    answer = await store.ask("GET", f"/cardinality?tenant={tenant}&limit=5")
+    wider = await store.ask("GET", f"/cardinality?tenant={tenant}&within_min=180")
+
+    found = answer.json()
+    labels = found.pop("top_labels")
+    assert [(one["label"], one["values"], one["series"]) for one in labels] == [
+        ("pod", 4, 13),
+        ("code", 3, 12),
+    ]
+    assert labels[0]["most_frequent"][0] == "p0"
+    assert found == {
+        "tenant": tenant,
+        "within_min": 65,
+        "series": 13,
+        "active_series_limit": 200_000,
+        "metrics": 2,
+        "top_metrics": [{"metric": "requests", "series": 12}, {"metric": "up", "series": 1}],
+    }
+    assert [one["metric"] for one in wider.json()["top_metrics"]] == ["requests", "old", "up"]

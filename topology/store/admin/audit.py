@@ -1,6 +1,5 @@
 """`/api/v1/admin/audit`: who did what, when and from where; the newest first."""
 
-from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -8,10 +7,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from topology.clock import now_ms
-from topology.http import Refused, authorize, measured_route, named_past_tenant
+from topology.http import authorize, measured_route, named_past_tenant
 from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.store.admin.changes import json_response, rfc3339
+from topology.store.admin.numbers import number
 from topology.store.queries import Queries
 
 PATH = "/api/v1/admin/audit"
@@ -47,18 +47,11 @@ class AuditApi:
         named = request.query_params.get("tenant")
         parameters: dict[str, Any] = {
             "tenant": named_past_tenant(self._ring, access, named) or "",
-            "from_ms": _number(request, "from_ms", 0, _LAST_MS),
-            "to_ms": _number(request, "to_ms", now_ms() + 60_000, _LAST_MS),
-            "limit": _number(request, "limit", 100, MAX_ENTRIES),
+            "from_ms": number(request, "from_ms", 0, _LAST_MS),
+            "to_ms": number(request, "to_ms", now_ms() + 60_000, _LAST_MS),
+            "limit": number(request, "limit", 100, MAX_ENTRIES),
         }
         rows = await self._queries.operate(_STATEMENT, parameters)
         return json_response(
             [dict(zip(_COLUMNS, (rfc3339(row[0]), *row[1:]), strict=True)) for row in rows]
         )
-
-
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isdecimal() or int(text) > most:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}={text!r}: a number from 0 to {most}")
-    return int(text)

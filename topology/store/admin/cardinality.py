@@ -1,0 +1,76 @@
+"""`/api/v1/admin/cardinality`: which metrics and labels a tenant's series come from."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.active_series import WINDOW_MIN
+from topology.clock import now_ms
+from topology.http import authorize, measured_route, named_tenant
+from topology.keys import KeyRing
+from topology.metrics import Metrics
+from topology.store.admin.changes import json_response
+from topology.store.admin.numbers import number
+from topology.store.queries import Queries
+
+PATH = "/api/v1/admin/cardinality"
+_MAX_MINUTES, _MAX_LIMIT = 366 * 24 * 60, 1_000
+_VALUES_SHOWN = 3
+
+_SERIES = """
+    SELECT metric, series_id, labels FROM stored_series FINAL
+    WHERE tenant = {tenant:String}
+        AND last_seen >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
+"""
+_COUNTS = f"SELECT count(), uniqExact(metric) FROM ({_SERIES})"  # noqa: S608 - a constant
+_METRICS = f"""
+    SELECT metric, count() AS n FROM ({_SERIES})
+    GROUP BY metric ORDER BY n DESC, metric LIMIT {{limit:UInt32}}
+"""  # noqa: S608 - a constant
+_LABELS = f"""
+    SELECT pair.1 AS label, uniqExact(pair.2) AS n_values, count() AS n,
+        topK({_VALUES_SHOWN})(pair.2) AS most
+    FROM ({_SERIES}) ARRAY JOIN arrayZip(mapKeys(labels), mapValues(labels)) AS pair
+    WHERE label != '__name__'
+    GROUP BY label ORDER BY n_values DESC, label LIMIT {{limit:UInt32}}
+"""  # noqa: S608 - a constant
+
+
+class CardinalityApi:
+    """The route: of the key's own tenant, or for an operator of any."""
+
+    def __init__(self, ring: KeyRing, queries: Queries, metrics: Metrics) -> None:
+        self._ring = ring
+        self._queries = queries
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        """Return the routes for Context.serve."""
+        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+
+    async def _answer(self, request: Request) -> Response:
+        access = authorize(self._ring, request, "admin")
+        tenant = named_tenant(self._ring, access, request.query_params.get("tenant"))
+        within_min = number(request, "within_min", WINDOW_MIN, _MAX_MINUTES)
+        parameters: dict[str, Any] = {
+            "tenant": tenant.name,
+            "since_ms": now_ms() - within_min * 60_000,
+            "limit": number(request, "limit", 20, _MAX_LIMIT),
+        }
+        ((n_series, n_metrics),) = await self._queries.operate(_COUNTS, parameters)
+        metrics = await self._queries.operate(_METRICS, parameters)
+        labels = await self._queries.operate(_LABELS, parameters)
+        names = ("label", "values", "series", "most_frequent")
+        return json_response(
+            {
+                "tenant": tenant.name,
+                "within_min": within_min,
+                "series": n_series,
+                "active_series_limit": tenant.active_series,
+                "metrics": n_metrics,
+                "top_metrics": [{"metric": name, "series": n} for name, n in metrics],
+                "top_labels": [dict(zip(names, row, strict=True)) for row in labels],
+            }
+        )
