@@ -1,11 +1,9 @@
 """What every role has in common: logs, signals, health, its HTTP server and its parent."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from topology.http_server import KEEP_ALIVE_S, Server, allow_connections, listen, protocol_of
 from topology.logs import configure_logs
 from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
@@ -68,7 +67,7 @@ class Context:
     log: structlog.stdlib.BoundLogger
     stopping: asyncio.Event
     failed: str | None = None
-    _servers: list[tuple["_Server", asyncio.Task[None]]] = field(default_factory=list)
+    _servers: list[tuple[Server, asyncio.Task[None]]] = field(default_factory=list)
 
     def fail(self, reason: str) -> None:
         """End the role with exit code 1: something that only a restart can mend."""
@@ -87,13 +86,14 @@ class Context:
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_keep_alive=75,
+            http=protocol_of(self.settings.body_timeout_s),
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
-            limit_concurrency=None,
+            limit_concurrency=self.settings.max_connections,
             ws="none",
         )
-        server = _Server(config)
-        listener = _listen(config.host, config.port)
+        server = Server(config)
+        listener = listen(config.host, config.port)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0.01)
@@ -128,43 +128,10 @@ class Context:
         return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the role, and wakes up once a second, not ten times."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._leaving = asyncio.Event()
-
-    def leave(self) -> None:
-        """Let the running requests end, then stop."""
-        self.should_exit = True
-        self._leaving.set()
-
-    async def main_loop(self) -> None:
-        """Renew the Date header until told to leave."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), 1.0)
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises OSError that names the address and the remedy."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(
-            f"cannot listen on {host}:{port}: {error.strerror}; free it or choose another base port"
-        ) from None
-
-
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:
     """Run a role until a signal, the end of its parent or a failure; return the exit code."""
     give_back_large_arrays()
+    allow_connections()
     name = settings.process_name(role)
     log = configure_logs(name, settings.data_dir / "logs", settings.log_level)
     _leave_with_parent()

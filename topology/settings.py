@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     max_decoded_bytes: int = Field(
         128 * MIB, ge=1024, le=1024 * MIB, description="HTTP body after decompression"
     )
+    body_timeout_s: int = Field(
+        60, ge=1, le=3600, description="an HTTP body that takes longer to arrive is cut off"
+    )
+    max_connections: int = Field(
+        2000, ge=10, description="HTTP connections of a process; on more, requests get 503"
+    )
     memory_bytes: int = Field(
         2048 * MIB,
         ge=256 * MIB,

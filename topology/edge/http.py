@@ -96,10 +96,11 @@ class Edge:
         self._check_disk()
         # Before anything of the body is read: who sends too much should cost little.
         self._quotas.check_rate(tenant)
+        self._check_broker()
         chosen = endpoint.choose(request)
         encoding = _encoding_of(request, chosen)
         try:
-            with self._in_flight.holding() as hold:
+            with self._in_flight.holding(tenant.name) as hold:
                 body = await self._receive(request, hold)
                 intake, examples = await self._read(chosen, body, encoding, tenant, hold)
                 self._quotas.charge(tenant, len(intake.series_ids) + len(intake.refusals))
@@ -117,6 +118,13 @@ class Edge:
         """Raise Refused while the broker's disk is nearly full; a look costs a microsecond."""
         if self._disk is not None and (shortage := self._disk.shortage()) is not None:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, shortage)
+
+    def _check_broker(self) -> None:
+        """Raise Refused while the broker is away: a body would only be held until it is refused."""
+        try:
+            self._publisher.check()
+        except Unavailable as error:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
 
     async def _receive(self, request: Request, hold: Hold) -> bytes:
         """Return the body as received, within its limit and held from its first byte on."""

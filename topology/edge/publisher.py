@@ -54,9 +54,8 @@ class Publisher:
 
     async def publish(self, intake: Intake) -> None:
         """Publish one request's samples and new series. Raises Unavailable."""
+        self.check()
         loop = asyncio.get_running_loop()
-        if self.stalled_s() > _STALLED_S:
-            raise Unavailable(f"the broker has not acknowledged for {self.stalled_s():.0f} s")
         waiting = _Waiting(intake, loop.create_future())
         self._waiting.append(waiting)
         self._wake.set()
@@ -69,6 +68,11 @@ class Publisher:
             raise Unavailable(
                 f"the broker did not acknowledge within {ACK_TIMEOUT_S:.0f} s"
             ) from None
+
+    def check(self) -> None:
+        """Raise Unavailable while the broker does not acknowledge."""
+        if self.stalled_s() > _STALLED_S:
+            raise Unavailable(f"the broker has not acknowledged for {self.stalled_s():.0f} s")
 
     def stalled_s(self) -> float:
         """Return for how long the oldest record waits for its acknowledgement; ticks count too."""
