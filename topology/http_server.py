@@ -81,7 +81,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request has arrived."""
+        """End a request that has arrived."""
         self._end_wait()
         if not self._is_refused:
             super().on_message_complete()
@@ -130,6 +130,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave the signals alone."""
         yield
 
 

@@ -10,7 +10,7 @@ def test_a_tenant_alone_gets_three_quarters_and_another_finds_room() -> None:
     held = InFlight(100)
     with held.holding("greedy") as hold:
         hold(75)
-        with pytest.raises(Refused, match="75 bytes of requests .* 75 of them this tenant's"):
+        with pytest.raises(Refused, match=r"75 bytes of requests .* 75 of them this tenant's"):
             hold(1)
         with held.holding("other") as hold_other:
             hold_other(18)
