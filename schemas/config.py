@@ -1,4 +1,4 @@
-"""Records of topic `config`: tiers, tenants and API keys, as JSON under keys like `tenant/acme`.
+"""Records of topic `config`: tiers, tenants, keys, rules, as JSON under keys like `tenant/acme`.
 
 The topic is compacted, so of each key the last record counts; one without a value removes.
 """
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     TENANT = "tenant"
     KEY = "key"
     SECRET = "secret"  # noqa: S105 - a kind of record
+    SCORE_RULES = "score-rules"
 
 
 class TierRecord(msgspec.Struct, frozen=True):
@@ -82,7 +83,17 @@ class SecretRecord(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-Entry = TierRecord | TenantRecord | Key | SecretRecord
+class ScoreRulesRecord(msgspec.Struct, frozen=True):
+    """What of a tenant's series is judged, and which deviations count, in the order of matching.
+
+    rules: as pipeline.scoring.rules reads them.
+    """
+
+    tenant: str
+    rules: list[dict[str, Any]] = []
+
+
+Entry = TierRecord | TenantRecord | Key | SecretRecord | ScoreRulesRecord
 
 
 def encode_entry(entry: Entry) -> ConfigRecord:
@@ -96,6 +107,8 @@ def encode_entry(entry: Entry) -> ConfigRecord:
             kind, name = Kind.KEY, entry.id
         case SecretRecord():
             kind, name = Kind.SECRET, "keys"
+        case ScoreRulesRecord():
+            kind, name = Kind.SCORE_RULES, entry.tenant
     return f"{kind}/{name}".encode(), msgspec.json.encode(entry)
 
 
@@ -110,10 +123,11 @@ def decode_key(key: bytes) -> tuple[str, str]:
 
 def decode_entry(kind: Kind, value: bytes) -> Entry:
     """Return the entry of a record's value. Raises InvalidRecord."""
-    types: dict[Kind, type[TierRecord | Key | SecretRecord]] = {
+    types: dict[Kind, type[TierRecord | Key | SecretRecord | ScoreRulesRecord]] = {
         Kind.TIER: TierRecord,
         Kind.KEY: Key,
         Kind.SECRET: SecretRecord,
+        Kind.SCORE_RULES: ScoreRulesRecord,
     }
     try:
         if kind is Kind.TENANT:

@@ -1,9 +1,12 @@
-"""The operator's rules for scores, read from their file."""
+"""Rules for scores: the operator's, read from their file, and those of tenants by the API."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.scoring.rules import SeriesRules
+from pipeline.scoring.rules import RuleSpec, SeriesRules, parse_rules_of_tenant
+from schemas.config import Entry, Kind, ScoreRulesRecord, decode_entry, decode_key, encode_entry
+from schemas.errors import InvalidRecord
 
 
 def read_rules(file: Path | None) -> SeriesRules:
@@ -16,3 +19,50 @@ def read_rules(file: Path | None) -> SeriesRules:
         raise ValueError(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+class TenantRules:
+    """The rules of tenants as of the config records applied so far."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, ScoreRulesRecord] = {}
+        self._specs: dict[str, list[RuleSpec]] = {}
+
+    def apply(self, tenant: str, entry: Entry | None) -> None:
+        """Apply one entry, None to remove. Raises InvalidRecord for rules that this build lacks."""
+        if not isinstance(entry, ScoreRulesRecord):
+            self._records.pop(tenant, None)
+            self._specs.pop(tenant, None)
+            return
+        try:
+            specs = parse_rules_of_tenant(entry.rules)
+        except ValueError as error:
+            raise InvalidRecord(f"score rules of tenant {tenant!r}: {error}") from None
+        self._records[tenant], self._specs[tenant] = entry, specs
+
+    def of(self, tenant: str) -> ScoreRulesRecord:
+        """Return what was published of a tenant, no rules if nothing was."""
+        return self._records.get(tenant, ScoreRulesRecord(tenant))
+
+    def specs(self) -> Mapping[str, list[RuleSpec]]:
+        """Return all rules by tenant."""
+        return self._specs
+
+
+class RulesFollower:
+    """Takes the rules from topic `config`, and nothing else; for ConfigFeed."""
+
+    def __init__(self) -> None:
+        self.is_loaded = False
+        self.problem: str | None = None
+        self.rules = TenantRules()
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """Apply one record of topic `config`. Raises InvalidRecord."""
+        kind, name = decode_key(key)
+        if kind != Kind.SCORE_RULES:
+            return
+        entry = None if value is None else decode_entry(Kind.SCORE_RULES, value)
+        if entry is not None and encode_entry(entry)[0] != key:
+            raise InvalidRecord(f"config record {key!r} is about {encode_entry(entry)[0]!r}")
+        self.rules.apply(name, entry)

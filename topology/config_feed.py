@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -37,16 +38,29 @@ def make_config_consumer(
     )
 
 
-class ConfigFeed:
-    """A key ring that is kept current; after `start` it holds all that stands in the topic."""
+class Follower(Protocol):
+    """What records are applied to. problem: why it is of no use, where that is so."""
 
-    def __init__(self, context: Context) -> None:
-        self.ring = make_ring(context.settings)
+    is_loaded: bool
+    problem: str | None
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """Apply one record. Raises InvalidRecord."""
+
+
+FollowerT = TypeVar("FollowerT", bound=Follower)
+
+
+class FollowingFeed(Generic[FollowerT]):
+    """Something that is kept current; after `start` it holds all that stands in the topic."""
+
+    def __init__(self, context: Context, ring: FollowerT) -> None:
+        self.ring = ring
         self._context = context
         self._partition = TopicPartition(context.settings.topic(Topic.CONFIG), 0)
         self._consumer = make_config_consumer(context.settings)
         self._follower: asyncio.Task[None] | None = None
-        self._on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         self._next_offset = 0
         self._moved = asyncio.Condition()
 
@@ -55,7 +69,7 @@ class ConfigFeed:
 
         on_change is called after records have been applied, first during this call if any.
         """
-        self._on_change = on_change
+        self.on_change = on_change
         await self._consumer.start()
         # Before the assignment: behind a fetch that waits at the broker it would take as long.
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
@@ -110,7 +124,14 @@ class ConfigFeed:
                 self._context.log.warning("config ignored", offset=record.offset, error=str(error))
         if records:
             self._context.health.set(_HEALTH, self.ring.problem)
-            self._on_change()
+            self.on_change()
             async with self._moved:
                 self._next_offset = records[-1].offset + 1
                 self._moved.notify_all()
+
+
+class ConfigFeed(FollowingFeed[KeyRing]):
+    """Tenants and keys that are kept current."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, make_ring(context.settings))

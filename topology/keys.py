@@ -13,6 +13,7 @@ from schemas.config import (
     Entry,
     Key,
     Kind,
+    ScoreRulesRecord,
     SecretRecord,
     TenantRecord,
     TierRecord,
@@ -21,6 +22,7 @@ from schemas.config import (
     encode_entry,
 )
 from schemas.errors import InvalidRecord
+from topology.anomaly_rules import TenantRules
 from topology.secrets import fingerprint_of
 from topology.tenants import (
     LIMIT_NAMES,
@@ -99,6 +101,7 @@ class KeyRing:
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
+        self.score_rules = TenantRules()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Apply one record of topic `config`; a record without value removes.
@@ -120,6 +123,8 @@ class KeyRing:
                 self._set_key(name, entry)
             case Kind.SECRET:
                 self._compare_secret(entry)
+            case Kind.SCORE_RULES:
+                self.score_rules.apply(name, entry)
 
     def find(self, key_text: str) -> Key | None:
         """Return the key of this text, dead or live; None for an unknown one."""
@@ -210,7 +215,7 @@ def _check(key: bytes, entry: Entry) -> None:
             limits = _LEAST | entry.defaults | entry.overrides
         case TierRecord():
             limits = entry.limits
-        case Key() | SecretRecord():
+        case Key() | SecretRecord() | ScoreRulesRecord():
             return
     known = {name: value for name, value in limits.items() if name in LIMIT_NAMES}
     try:

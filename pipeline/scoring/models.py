@@ -75,6 +75,12 @@ class Models:
             self._shards[number].evict(of_shard)
         self._release(np.sort(slots)[::-1].astype(np.int32))
 
+    def replace_rules(self, rules: Sequence[Rule]) -> None:
+        """Take a longer table of rules."""
+        self._rules = rules
+        for shard in self._shards:
+            shard.replace_rules(rules)
+
     def set_rules(self, slots: NDArray[np.int32], rules: NDArray[np.int32]) -> None:
         """Give series the rules of these indices."""
         order = np.argsort(slots, kind="stable")

@@ -7,7 +7,7 @@ closed the window; so it does not matter how much earlier than it was needed one
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,6 +66,14 @@ class PartitionScores:
         for width in self._widths.values():
             if self._config.rules.is_scored(block.tenant, width.width_s):
                 width.announce(block, values, rules)
+
+    def replace_rules(self, rules: SeriesRules) -> None:
+        """Take rules that `beside` gave; each holds for a series announced from now on."""
+        if rules is self._config.rules:
+            return
+        self._config = replace(self._config, rules=rules)
+        for width in self._widths.values():
+            width.replace_rules(rules)
 
     def n_unknown(self, blocks: Sequence[RollupBlock]) -> int:
         """Return of how many windows the series is not known, though there is room for it."""

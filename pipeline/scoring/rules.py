@@ -1,8 +1,8 @@
-"""Rules of an operator's file: which series are scored, what of them, and what counts."""
+"""Rules of an operator's file and of tenants: what is scored of which series, and what counts."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import msgspec
@@ -61,23 +61,67 @@ class SeriesRules:
     """Chooses for announced series; of several rules that match, the first one decides.
 
     table: what the models are told, by index; 0 is of series that no rule matches. digest: tells
-    two sets of rules apart.
+    two sets of rules, or the same one with other indices, apart. index_of: each rule's, by its
+    JSON.
     """
 
     def __init__(
-        self, specs: Sequence[RuleSpec] = (), widths_s: dict[str, list[int]] | None = None
+        self,
+        specs: Sequence[RuleSpec] = (),
+        widths_s: dict[str, list[int]] | None = None,
+        of_tenants: Sequence[RuleSpec] = (),
+        older: "SeriesRules | None" = None,
     ) -> None:
-        """Take rules as they stand in the file. Raises ValueError."""
-        self._specs = list(specs)
+        """Take rules as they stand in the file, and what goes before them. Raises ValueError.
+
+        older: whose indices stay as they are.
+        """
+        self._of_file = list(specs)
         self._widths_s = dict(widths_s or {})
-        for at, spec in enumerate(self._specs):
-            _check_patterns(at, spec)
-        self.table = [Rule(), *(_rule(at, spec) for at, spec in enumerate(self._specs))]
         for tenant, widths in self._widths_s.items():
             if not widths or not set(widths) <= set(WIDTHS_S):
                 raise ValueError(f"widths.{tenant}={widths}: some of {list(WIDTHS_S)} are needed")
-        canonical = msgspec.json.encode((self._specs, sorted(self._widths_s.items())))
+        for at, spec in enumerate(self._of_file):
+            _check_patterns(at, spec)
+        self.table: list[Rule] = list(older.table) if older else [Rule()]
+        self.index_of: dict[bytes, int] = dict(older.index_of) if older else {}
+        self._take([*of_tenants, *self._of_file])
+
+    def beside(self, of_tenants: Mapping[str, Sequence[RuleSpec]]) -> "SeriesRules":
+        """Return the file's rules with those of tenants before them.
+
+        A rule that was there keeps its index, one that is gone too: series refer to it until they
+        are announced again.
+        """
+        of_tenant = [
+            msgspec.structs.replace(spec, tenant=tenant)
+            for tenant, specs in sorted(of_tenants.items())
+            for spec in specs
+        ]
+        return SeriesRules(self._of_file, self._widths_s, of_tenant, self)
+
+    def _take(self, specs: Sequence[RuleSpec]) -> None:
+        self._specs: list[tuple[int, RuleSpec]] = []
+        for at, spec in enumerate(specs):
+            text = msgspec.json.encode(spec)
+            if text not in self.index_of:
+                self.table.append(_rule(at, spec))
+                self.index_of[text] = len(self.table) - 1
+            self._specs.append((self.index_of[text], spec))
+        order = [at for at, _ in self._specs]
+        canonical = msgspec.json.encode(
+            ([text.decode() for text in self.index_of], order, sorted(self._widths_s.items()))
+        )
         self.digest = hashlib.blake2b(canonical, digest_size=16).digest()
+        # By tenant, so that each does not pay for the rules of all.
+        self._by_tenant: dict[str | None, list[tuple[int, int, RuleSpec]]] = {}
+        for order_at, (at, spec) in enumerate(self._specs):
+            self._by_tenant.setdefault(spec.tenant, []).append((order_at, at, spec))
+
+    def _specs_of(self, tenant: str) -> list[tuple[int, int, RuleSpec]]:
+        """Return the rules that may match a tenant's series, in their order."""
+        of_all, own = self._by_tenant.get(None, []), self._by_tenant.get(tenant, [])
+        return sorted([*own, *of_all], key=lambda one: one[0])
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self:
@@ -100,9 +144,7 @@ class SeriesRules:
         values = _usual_values(metrics, block.types)
         rules = np.zeros(len(block), dtype=np.int32)
         owners = owners_of(block)
-        for at, spec in enumerate(self._specs, start=1):
-            if spec.tenant not in {None, block.tenant}:
-                continue
+        for _, at, spec in self._specs_of(block.tenant):
             matched = rules == 0
             if spec.metric is not None:
                 matched &= _matches(metrics, spec.metric)
@@ -114,6 +156,19 @@ class SeriesRules:
             elif spec.value is not None:
                 values[matched] = Value[spec.value.upper()]
         return values, rules
+
+
+def parse_rules_of_tenant(rules: Sequence[dict[str, Any]]) -> list[RuleSpec]:
+    """Return rules that a tenant has for its own series. Raises ValueError."""
+    try:
+        specs = msgspec.convert(list(rules), list[RuleSpec])
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    for at, spec in enumerate(specs):
+        if spec.tenant is not None:
+            raise ValueError(f"rule[{at}].tenant={spec.tenant!r}: leave it out, the path names it")
+    SeriesRules(specs)
+    return specs
 
 
 def _usual_values(metrics: pa.StringArray, types: NDArray[np.uint8]) -> NDArray[np.uint8]:

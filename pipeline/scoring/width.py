@@ -70,6 +70,11 @@ class WidthScores:
         new["value"], new["rule"] = values[firsts], rules[firsts]
         self.table.add(new)
 
+    def replace_rules(self, rules: SeriesRules) -> None:
+        """Take other rules of the same indices; each holds for a series announced from now on."""
+        self._rules = rules
+        self.models.replace_rules(rules.table)
+
     def n_unknown(self, series_ids: NDArray[np.uint64]) -> int:
         """Return of how many series no announcement has been read."""
         at = self.table.find(series_ids)
@@ -156,8 +161,9 @@ class WidthScores:
         series = self.table.series
         rows = np.flatnonzero(at >= 0)
         untold = series["known_ms"][at[rows]] == _UNTOLD
-        # Of two senders one may not know the type: that takes nothing back.
-        rows = rows[untold | (block.types[rows] != MetricType.UNKNOWN)]
+        # Of two senders one may not know the type: that takes nothing back but other rules.
+        has_type = block.types[rows] != MetricType.UNKNOWN
+        rows = rows[untold | has_type | (series["rule"][at[rows]] != rules[rows])]
         of = at[rows]
         other_value = series["value"][of] != values[rows]
         other_rule = series["rule"][of] != rules[rows]

@@ -18,6 +18,7 @@ from topology.store.admin.audit import AuditApi
 from topology.store.admin.cardinality import CardinalityApi
 from topology.store.admin.changes import Changes, system_entry
 from topology.store.admin.keys import KeysApi
+from topology.store.admin.score_rules import ScoreRulesApi
 from topology.store.admin.tenants import TenantsApi
 from topology.store.client import Engine
 from topology.store.events import EventArchive
@@ -49,6 +50,7 @@ class Administration:
             *TenantsApi(ring, changes, metrics).routes(),
             *KeysApi(ring, changes, self._queries, metrics).routes(),
             *CardinalityApi(ring, self._queries, metrics).routes(),
+            *ScoreRulesApi(ring, changes, metrics).routes(),
             *AuditApi(ring, self._queries, metrics).routes(),
         ]
 

@@ -2,7 +2,9 @@
 
 import asyncio
 
+from topology.anomaly_rules import RulesFollower
 from topology.broker_watch import watch_broker
+from topology.config_feed import FollowingFeed
 from topology.producer import make_producer
 from topology.runtime import Context
 from topology.topics import ensure_topics
@@ -22,13 +24,16 @@ async def worker(context: Context) -> None:
     await ensure_topics(settings)
     producer = make_producer(settings)
     await producer.start()
-    feed = SeriesFeed(context)
+    feed, rules = SeriesFeed(context), FollowingFeed(context, RulesFollower())
     waiting: set[str] = set()
     window = WindowWork(context)
     stages = [RunningStage(context, producer, window, settings.checkpoint_s, waiting)]
     if settings.scores:
         await feed.start()
-        score, seldom_s = ScoreWork(context, feed), _SCORES_SELDOM * settings.checkpoint_s
+        await rules.start()
+        score = ScoreWork(context, feed, rules.ring.rules)
+        rules.on_change = score.rules_changed
+        seldom_s = _SCORES_SELDOM * settings.checkpoint_s
         stages.append(RunningStage(context, producer, score, seldom_s, waiting))
     await asyncio.gather(*(stage.app.start() for stage in stages))
     watches = [watch for stage in stages for watch in stage.watches()]
@@ -39,4 +44,5 @@ async def worker(context: Context) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.gather(*(stage.stop() for stage in stages))
     await feed.stop()
+    await rules.stop()
     await asyncio.wait_for(producer.stop(), 2)

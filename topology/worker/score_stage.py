@@ -9,7 +9,7 @@ from schemas.rollups import RollupBlock, check_rollups, decode_rollups
 from schemas.score_checkpoints import SCORES, WARMED, ScoresCheckpoint
 from schemas.scores import ScoreBlock, encode_scores
 from schemas.topics import Topic
-from topology.anomaly_rules import read_rules
+from topology.anomaly_rules import TenantRules, read_rules
 from topology.budget import WorkerBudget
 from topology.clock import now_ms
 from topology.runtime import Context
@@ -41,13 +41,18 @@ class ScoreWork:
         "the workers again): series are then learned anew"
     )
 
-    def __init__(self, context: Context, feed: SeriesFeed) -> None:
+    def __init__(self, context: Context, feed: SeriesFeed, tenants: TenantRules) -> None:
         settings = context.settings
         self._context = context
         self._feed = feed
         self._budget = WorkerBudget.of(settings.memory_bytes, scores=settings.scores)
-        self._rules = read_rules(settings.anomaly_rules)
+        self._tenants = tenants
+        self._rules = read_rules(settings.anomaly_rules).beside(tenants.specs())
         self._series_offsets: dict[int, int] = {}
+
+    def rules_changed(self) -> None:
+        """Take the rules that tenants have now; each engine does so with its next windows."""
+        self._rules = self._rules.beside(self._tenants.specs())
 
     def begin(
         self, partition: int, checkpoint: ScoresCheckpoint | None, start: Start, n_partitions: int
@@ -105,6 +110,7 @@ class ScoreWork:
     def feed(self, engine: PartitionScores, blocks: list[Any], outbox: Outbox, offset: int) -> None:
         """Judge windows; hand over their scores."""
         del offset
+        engine.replace_rules(self._rules)
         found = engine.feed(blocks)
         if found:
             n_bytes = _BYTES_PER_ROW * sum(map(len, found))

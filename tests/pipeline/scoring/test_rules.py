@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.anomaly.rules import Direction, Rule
-from pipeline.scoring.rules import SeriesRules
+from pipeline.scoring.rules import SeriesRules, parse_rules_of_tenant
 from pipeline.scoring.values import Value, usual_value
 from schemas.series import Announcement, MetricType, SeriesBlock, series_block
 from tests.pipeline.scoring.windows import announced
@@ -115,3 +115,43 @@ def test_no_series_are_no_rows() -> None:
 
     assert (len(values), len(rules)) == (0, 0)
     assert values.dtype == np.uint8
+
+
+def test_rules_of_a_tenant_go_before_those_of_the_file() -> None:
+    """They are for its own series only."""
+    of_file = SeriesRules.parse({"rule": [{"metric": "a.*", "direction": "above"}]})
+    rules = of_file.beside({"t": parse_rules_of_tenant([{"metric": "ab", "exclude": True}])})
+    other = series_block("u", 0, 30, [Announcement(1, {"__name__": "ab"})])
+
+    assert choose(rules, announced({1: "ab", 2: "ac"})) == [(Value.NONE, 2), (Value.MEAN, 1)]
+    assert choose(rules, other) == [(Value.MEAN, 1)]
+
+
+def test_other_rules_leave_the_indices_that_series_refer_to() -> None:
+    """A rule that comes back has its old one, so that changes for ever need no more room."""
+    first = parse_rules_of_tenant([{"metric": "a", "sensitivity": 2.0}])
+    second = parse_rules_of_tenant([{"metric": "a", "sensitivity": 3.0}])
+    rules = SeriesRules().beside({"t": first})
+
+    changed = rules.beside({"t": second})
+    back = changed.beside({"t": first}).beside({"t": second}).beside({"t": first})
+
+    assert [rule.sensitivity for rule in back.table] == [1, 2, 3]
+    assert choose(changed, announced({1: "a"})) == [(Value.MEAN, 2)]
+    assert choose(back, announced({1: "a"})) == [(Value.MEAN, 1)]
+    assert back.digest not in {rules.digest, changed.digest}
+    assert SeriesRules().beside({}).digest == SeriesRules().digest
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"tenant": "other"}, "leave it out, the path names it"),
+        ({"metric": "("}, r"rule\[0\] metric='\('"),
+        ({"least_hours": -1.0}, r"rule\[0\]: least_s=-3600.0: must be"),
+        ({"metrics": "a"}, "metrics"),
+    ],
+)
+def test_a_wrong_rule_of_a_tenant_is_named(rule: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_rules_of_tenant([rule])

@@ -359,3 +359,28 @@ async def test_cardinality_names_the_metrics_and_labels_that_series_come_from(
         "top_metrics": [{"metric": "requests", "series": 12}, {"metric": "up", "series": 1}],
     }
     assert [one["metric"] for one in wider.json()["top_metrics"]] == ["requests", "old", "up"]
+
+
+async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: str) -> None:
+    """Its own administrator does, for nobody else; wrong rules change nothing."""
+    path = f"/tenants/{tenant}/score-rules"
+    own = (await store.make_key(tenant, "admin"))["key"]
+    reader = (await store.make_key(tenant, "read"))["key"]
+    rules = {"rule": [{"metric": "node_.*", "direction": "above", "least_relative": 0.2}]}
+
+    put = await store.ask("PUT", path, key=own, json=rules)
+    await store.followed(lambda ring: ring.score_rules.of(tenant).rules == rules["rule"], "rules")
+    wrong = await store.ask("PUT", path, key=own, json={"rule": [{"metric": "("}]})
+    many = await store.ask("PUT", path, key=own, json={"rule": [{}] * 101})
+    refused = await store.ask("GET", path, key=reader)
+    of_other = await store.ask("GET", "/tenants/default/score-rules", key=own)
+    shown = await store.ask("GET", path)
+    none = await store.ask("PUT", path, json={"rule": []})
+    await store.followed(lambda ring: not ring.score_rules.of(tenant).rules, "no rules")
+
+    assert (put.status_code, put.json()) == (200, rules)
+    assert (wrong.status_code, many.status_code) == (400, 400)
+    assert "rule[0] metric='('" in wrong.json()["error"]
+    assert "101 rules: a tenant may have 100" in many.json()["error"]
+    assert (refused.status_code, of_other.status_code) == (403, 403)
+    assert (shown.json(), none.json()) == (rules, {"rule": []})

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.anomaly import scorer as anomaly_scorer
 from pipeline.scoring.partition import PartitionScores, ScoresConfig
+from schemas.config import ScoreRulesRecord, encode_entry
 from schemas.dead_letters import decode_dead_letter
 from schemas.rollups import CloseBlock, RollupBlock, encode_rollups
 from schemas.scores import COLUMNS, ScoreBlock, decode_scores
@@ -180,6 +181,31 @@ async def test_a_series_that_nobody_announces_holds_up_no_other(worker_settings:
         await wait_until_async(is_counted, 10, "the other one is counted")
 
     assert [series for series, _ in (await scored(worker_settings))[0]] == [1]
+
+
+async def test_rules_of_a_tenant_are_followed(worker_settings: Settings) -> None:
+    """They hold from a series' next announcement on; what of a key is told is not the worker's."""
+    await bootstrap(worker_settings)
+    await announce(worker_settings, announced({1: "a", 2: "b"}))
+    await publish_windows(worker_settings, [rollups([1, 2], [0, 0], [1.0, 2.0])])
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+        await wait_for_rows(worker_settings, 2)
+        record = encode_entry(ScoreRulesRecord("t", [{"metric": "a", "exclude": True}]))
+        async with producing(worker_settings) as producer:
+            topic = worker_settings.topic(Topic.CONFIG)
+            await producer.send_and_wait(topic, record[1], key=record[0], partition=0)
+        minute = 1
+
+        async def is_left_out() -> bool:
+            nonlocal minute
+            await announce(worker_settings, announced({1: "a", 2: "b"}))
+            await publish_windows(worker_settings, [rollups([2], [minute], [2.0])])
+            minute += 1
+            return value(context, "observai_score_series", partition="1", state="left_out") == 1
+
+        await wait_until_async(is_left_out, 20, "series a is left out")
 
 
 async def test_models_of_another_build_are_learned_anew(

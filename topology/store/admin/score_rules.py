@@ -1,0 +1,76 @@
+"""`/api/v1/admin/tenants/NAME/score-rules`: what of a tenant is scored, and what counts."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.scoring.rules import parse_rules_of_tenant
+from schemas.config import ConfigRecord, ScoreRulesRecord, encode_entry
+from topology.http import Refused, administered, authorize, measured_route
+from topology.keys import KeyRing
+from topology.metrics import Metrics
+from topology.store.admin.changes import Action, Changes, json_response, read_body
+from topology.store.admin.tenants import PATH as TENANTS_PATH
+
+PATH = TENANTS_PATH + "/{name}/score-rules"
+_MOST_RULES = 100
+
+
+class NewRules(msgspec.Struct, forbid_unknown_fields=True):
+    """Asks for these rules in place of all that a tenant has; by the keys of the rules' file."""
+
+    rule: list[dict[str, Any]]
+
+
+class ScoreRulesApi:
+    """The routes; an administrator of a tenant changes its rules only."""
+
+    def __init__(self, ring: KeyRing, changes: Changes, metrics: Metrics) -> None:
+        self._ring = ring
+        self._changes = changes
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        """Return the routes for Context.serve."""
+        return [
+            measured_route(PATH, ["GET"], self._show, self._metrics),
+            measured_route(PATH, ["PUT"], self._replace, self._metrics),
+        ]
+
+    async def _show(self, request: Request) -> Response:
+        tenant = administered(self._ring, request, request.path_params["name"])
+        return self._shown(tenant.name)
+
+    async def _replace(self, request: Request) -> Response:
+        tenant = administered(self._ring, request, request.path_params["name"])
+        asked = await read_body(request, NewRules)
+        if len(asked.rule) > _MOST_RULES:
+            raise _wrong(f"{len(asked.rule)} rules: a tenant may have {_MOST_RULES}")
+        try:
+            parse_rules_of_tenant(asked.rule)
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+
+        def plan(ring: KeyRing) -> Sequence[ConfigRecord]:
+            if ring.tenant(tenant.name) is None:
+                raise Refused(HTTPStatus.NOT_FOUND, f"no tenant {tenant.name!r}")
+            key, value = encode_entry(ScoreRulesRecord(tenant.name, asked.rule))
+            return [(key, value if asked.rule else None)]
+
+        access = authorize(self._ring, request, "admin")
+        details = f"{len(asked.rule)} rules"
+        action = Action("score-rules.set", tenant.name, tenant.name, details)
+        await self._changes.make(request, access, action, plan)
+        return self._shown(tenant.name)
+
+    def _shown(self, name: str) -> Response:
+        return json_response({"rule": self._ring.score_rules.of(name).rules})
+
+
+def _wrong(text: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, text)
