@@ -1,6 +1,7 @@
 """The admin API of a running store role, as the command line calls it."""
 
 import json
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from ops.query import Service
 
 _PATH = "/api/v1/admin"
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_:.]*")
 
 
 class LimitError(Exception):
@@ -44,9 +46,12 @@ def quoted(name: str) -> str:
     return urllib.parse.quote(name, safe="")
 
 
-def parse_limits(texts: list[str]) -> dict[str, int | bool | None]:
-    """Return limits given as NAME=VALUE: a number, true, false or none. Raises LimitError."""
-    limits: dict[str, int | bool | None] = {}
+def parse_limits(texts: list[str]) -> dict[str, int | bool | str | None]:
+    """Return limits given as NAME=VALUE: a number, true, false, none or a word.
+
+    Raises LimitError.
+    """
+    limits: dict[str, int | bool | str | None] = {}
     words: dict[str, bool | None] = {"true": True, "false": False, "none": None}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -55,9 +60,11 @@ def parse_limits(texts: list[str]) -> dict[str, int | bool | None]:
             limits[name] = words[value.lower()]
         elif equals and number.isdecimal():
             limits[name] = int(number)
+        elif equals and _WORD.fullmatch(value):
+            limits[name] = value
         else:
             raise LimitError(
-                f"{text!r}: give NAME=VALUE, the value a number, true, false or none (no limit), "
-                "for example max_labels=40"
+                f"{text!r}: give NAME=VALUE, the value a number, true, false, none (no "
+                "limit) or a label's name, for example max_labels=40"
             )
     return limits

@@ -11,6 +11,7 @@ from pipeline.influx.decode import InfluxReader
 from pipeline.json_ingest import JsonReader
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
+from pipeline.label_drop import without_label
 from pipeline.otlp.decode import OtlpReader
 from pipeline.otlp.labels import Naming
 from pipeline.remote_write import decode_write_request
@@ -59,6 +60,7 @@ def compile_edge() -> None:
     known = KnownSeries(10)
     known.add(request.series_ids, 0)
     known.unknown(request.series_ids, 0)
+    without_label(request.labels_of(row), "a", np.ones(1, dtype=np.bool_))
     active = ActiveSeries(10)
     active.admit("warm", request.series_ids, 0)
     active.note("warm", np.arange(1, 3000, dtype=np.uint64), 0)

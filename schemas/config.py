@@ -14,8 +14,8 @@ from schemas.errors import InvalidRecord
 ConfigRecord = tuple[bytes, bytes | None]
 """Key and value of a record."""
 
-LimitValue = int | bool | None
-"""Value of a limit; None: no limit."""
+LimitValue = int | bool | str | None
+"""Value of a limit; None: no limit, or for a text: none."""
 
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 

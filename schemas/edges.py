@@ -5,11 +5,25 @@ import msgspec
 from schemas.errors import InvalidRecord
 
 
+class LeaderHeard(msgspec.Struct, frozen=True, array_like=True):
+    """The elected replica of a tenant's cluster, since when, and when an edge heard it last."""
+
+    tenant: str
+    cluster: str
+    replica: str
+    since_ms: int
+    heard_ms: int
+
+
 class EdgeAlive(msgspec.Struct, frozen=True):
-    """name: of the edge, the same after a restart. leaves: it is the last that is heard of it."""
+    """name: of the edge, the same after a restart. leaves: it is the last that is heard of it.
+
+    leaders: replicas that it has heard since its record before.
+    """
 
     name: str
     leaves: bool = False
+    leaders: list[LeaderHeard] = []
 
 
 def encode_alive(alive: EdgeAlive) -> bytes:

@@ -29,6 +29,12 @@ class Metrics:
             ["tenant", "reason"],
             registry=registry,
         )
+        self.samples_deduplicated = Counter(
+            "observai_samples_deduplicated_total",
+            "Samples of replicas that are not elected, answered as written.",
+            ["tenant"],
+            registry=registry,
+        )
         self.requests_refused = Counter(
             "observai_requests_refused_total",
             "Requests that take samples, refused as a whole, by tenant and status.",

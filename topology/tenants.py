@@ -23,6 +23,7 @@ _BUILT_IN = Path(__file__).parent / "tiers.toml"
 
 
 Positive = Annotated[int, Meta(ge=1)]
+LabelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +65,19 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Positive | None, Meta(description="series that were not active before")
     ] = None
 
+    ha_cluster_label: Annotated[
+        LabelName | None, Meta(description="label of what sends in several replicas")
+    ] = None
+    ha_replica_label: Annotated[
+        LabelName | None,
+        Meta(description="label of a replica: one of a cluster is taken, and the label dropped"),
+    ] = None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether replicas that send the same are told apart."""
+        return self.ha_cluster_label is not None and self.ha_replica_label is not None
+
     @property
     def sample_flags(self) -> int:
         """What the window stage is told with each block of its samples."""
@@ -104,7 +118,7 @@ def tenant_of(
     limits: dict[str, LimitValue] = {k: v for k, v in given.items() if k in LIMIT_NAMES}
     for name, most in caps.items():
         limit = limits.get(name)
-        limits[name] = most if limit is None else min(limit, most)
+        limits[name] = min(limit, most) if isinstance(limit, int) else most
     return check_limits(record.name, record.tier, limits)
 
 

@@ -30,7 +30,7 @@ async def writers(own_settings: Settings) -> AsyncIterator[list[ConfigWriter]]:
 def increment(ring: KeyRing) -> Change:
     """Raise the tenant's limit by one: an update that is lost is missing in the end."""
     known = ring.record("acme") or TenantRecord("acme", "pro", {"max_labels": 0})
-    raised = {"max_labels": (known.overrides["max_labels"] or 0) + 1}
+    raised = {"max_labels": int(known.overrides["max_labels"] or 0) + 1}
     return Change([encode_entry(msgspec.structs.replace(known, overrides=raised))])
 
 

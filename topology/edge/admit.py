@@ -39,22 +39,28 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     """Return the good samples of a body, announcements of its new series, and what is refused."""
     refusals = Refusals()
     limits = registry.limits(tenant)
-    met = _meet(registry, decoded, tenant, now_ms)
+    is_copy = np.zeros(len(decoded.times_ms), dtype=np.bool_)
+    if tenant.has_pairs:
+        decoded, is_copy = registry.pairs.resolve(decoded, tenant, registry.seed(tenant), now_ms)
+    met = _meet(registry, decoded, tenant, now_ms, is_copy)
     name_of = _Names(decoded)
-    good = refuse_times(decoded.times_ms, now_ms, limits, refusals, name_of=name_of)
+    times_ms = np.where(is_copy, now_ms, decoded.times_ms) if is_copy.any() else decoded.times_ms
+    good = refuse_times(times_ms, now_ms, limits, refusals, name_of=name_of)
+    good &= ~is_copy
     if met.reasons:
         _refuse_faulty(decoded, met, good, refusals)
     refusals.add_alike(decoded.n_histograms, len(good), Reason.NATIVE_HISTOGRAM, _NO_HISTOGRAMS)
     ids, starts_ms = decoded.series_ids[decoded.sample_series], decoded.starts_ms
     columns = (ids, decoded.times_ms, decoded.values)
     places = np.empty(0, dtype=np.int64)
-    if len(refusals):
+    if not good.all():
         places = np.flatnonzero(good)
         columns = (ids[good], decoded.times_ms[good], decoded.values[good])
         starts_ms = starts_ms[good] if len(starts_ms) else starts_ms
     intake = Intake(tenant, *columns, starts_ms, met.blocks, met.keys, refusals)
     intake.n_exemplars = decoded.n_exemplars
-    intake.n_points_refused = _count_points(decoded, ~good)
+    intake.n_points_refused = _count_points(decoded, ~good & ~is_copy)
+    intake.n_copies = int(is_copy.sum())
     intake.places = places
     intake.labels_at = name_of.labels
     if len(decoded.points):
@@ -125,11 +131,18 @@ def _refuse_faulty(
     good &= code_of_sample == 0
 
 
-def _meet(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> _Met:
+def _meet(
+    registry: Registry,
+    decoded: Decoded,
+    tenant: Tenant,
+    now_ms: int,
+    is_copy: NDArray[np.bool_],
+) -> _Met:
     met = _Met()
     keys = decoded.series_ids if decoded.metadata is None else decoded.metadata.keys
     # A series without a sample is nothing to announce, however many a body claims.
-    n_samples = np.bincount(decoded.sample_series, minlength=len(keys))
+    taken = decoded.sample_series[~is_copy] if is_copy.any() else decoded.sample_series
+    n_samples = np.bincount(taken, minlength=len(keys))
     with_samples = np.flatnonzero(n_samples)
     unknown = with_samples[registry.known.unknown(keys[with_samples], now_ms)]
     limits = registry.limits(tenant)

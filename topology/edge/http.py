@@ -172,6 +172,8 @@ class Edge:
             metrics.samples_rejected.labels(tenant, reason).inc(count)
         if intake.n_strings:
             metrics.strings_skipped.labels(tenant, protocol).inc(intake.n_strings)
+        if intake.n_copies:
+            metrics.samples_deduplicated.labels(tenant).inc(intake.n_copies)
         if intake.n_exemplars:
             metrics.exemplars_skipped.labels(tenant, protocol).inc(intake.n_exemplars)
 

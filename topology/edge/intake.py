@@ -14,6 +14,7 @@ from pipeline.refusals import Refusals
 from pipeline.starts import Starts, Zeros
 from schemas.series import SeriesBlock
 from topology.budget import EdgeBudget
+from topology.edge.pairs import Pairs
 from topology.settings import Settings
 from topology.tenants import Tenant
 
@@ -39,6 +40,7 @@ class Intake:
     body; (0,) where none was refused. points: int64 (n,), which of the body's points each sample is
     a part of, -1 for none; (0,) where each is one. n_points_refused: of what the body has as one
     thing and the store as several samples, a histogram or a line of fields.
+    n_copies: samples of replicas that are not taken, because another one is.
     labels_at: labels of the sample at a place of the body while that is there. Raises ValueError.
     """
 
@@ -53,9 +55,15 @@ class Intake:
     n_exemplars: int = 0
     n_strings: int = 0
     n_points_refused: int = 0
+    n_copies: int = 0
     labels_at: Callable[[int], Mapping[str, str]] = _no_labels
     places: NDArray[np.int64] = field(default_factory=_none)
     points: NDArray[np.int64] = field(default_factory=_none)
+
+    @property
+    def n_written(self) -> int:
+        """Samples that the sender need not send again: good ones, and copies of such."""
+        return len(self.series_ids) + self.n_copies
 
 
 class Registry:
@@ -69,9 +77,11 @@ class Registry:
         self.budget = EdgeBudget.of(settings.memory_bytes)
         self.known = KnownSeries(self.budget.max_series)
         self.active = ActiveSeries(self.budget.max_series)
+        self.pairs = Pairs(self.budget.max_series // 2)
         self.starts = Starts(self.budget.max_series // 4)
         self.memory: dict[str, Callable[[], int]] = {
             "known_series": self.known.n_bytes,
+            "pairs": self.pairs.n_bytes,
             "starts": self.starts.n_bytes,
             "active_series": self.active.n_bytes,
         }

@@ -1,4 +1,4 @@
-"""What the edges of a deployment tell each other through Kafka: who is alive, which series began.
+"""What edges tell each other through Kafka: who is alive, which series began, who is elected.
 
 Each edge says every few seconds on topic `edges` that it is alive; one that is not heard of for
 LIVE_S is gone. A tenant's rate is divided by their number. An edge that dies leaves the others with
@@ -17,7 +17,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from pipeline.active_series import WINDOW_MIN, ActiveSeries
-from schemas.edges import EdgeAlive, decode_alive, encode_alive
+from pipeline.election import Cluster, Election, Leader
+from schemas.edges import EdgeAlive, LeaderHeard, decode_alive, encode_alive
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.series import decode_series
 from schemas.topics import Topic
@@ -29,6 +30,7 @@ EVERY_S = 5.0
 LIVE_S = 15.0
 _MINUTE_MS = 60_000
 _RETRY_S = 1.0
+_LOOK_S = 1.0
 _FETCH_WAIT_MS = 5_000
 _RECORDS_AT_ONCE = 64
 
@@ -36,13 +38,20 @@ _RECORDS_AT_ONCE = 64
 class Peers:
     """Counts the live edges, and all edges' series."""
 
-    def __init__(self, context: Context, producer: AIOKafkaProducer, active: ActiveSeries) -> None:
+    def __init__(
+        self,
+        context: Context,
+        producer: AIOKafkaProducer,
+        active: ActiveSeries,
+        election: Election,
+    ) -> None:
         settings = context.settings
         port = settings.listen_port or settings.role_port("edge")
         self._name = f"{socket.gethostname()}/{settings.slot}/{port}"
         self._context = context
         self._producer = producer
         self._active = active
+        self._election = election
         self._edges = TopicPartition(settings.topic(Topic.EDGES), 0)
         self._series = settings.topic(Topic.SERIES)
         # When each other edge was heard of last, in the time of the loop.
@@ -89,10 +98,15 @@ class Peers:
 
     async def _tell(self) -> None:
         await self._send(leaves=False)
-        await asyncio.sleep(EVERY_S)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + EVERY_S
+        # Others are told of an election at once.
+        while loop.time() < until_s and not self._election.has_elected:
+            await asyncio.sleep(_LOOK_S)
 
     async def _send(self, *, leaves: bool) -> None:
-        record = encode_alive(EdgeAlive(self._name, leaves))
+        leaders = [_heard(cluster, leader) for cluster, leader in self._election.take()]
+        record = encode_alive(EdgeAlive(self._name, leaves, leaders))
         await self._producer.send_and_wait(self._edges.topic, record, partition=0)
 
     async def _listen(self) -> None:
@@ -141,7 +155,15 @@ class Peers:
     def _hear(self, alive: EdgeAlive) -> None:
         if alive.name == self._name:
             return
+        for one in alive.leaders:
+            leader = Leader(one.replica, one.since_ms, one.heard_ms)
+            self._election.hear(Cluster(one.tenant, one.cluster), leader, now_ms())
         if alive.leaves:
             self._heard_s.pop(alive.name, None)
         else:
             self._heard_s[alive.name] = asyncio.get_running_loop().time()
+
+
+def _heard(cluster: Cluster, leader: Leader) -> LeaderHeard:
+    times = (leader.since_ms, leader.heard_ms)
+    return LeaderHeard(cluster.tenant, cluster.name, leader.replica, *times)

@@ -23,7 +23,7 @@ from topology.settings import Settings
 pytestmark = pytest.mark.broker
 
 
-async def add_tenant(settings: Settings, name: str, **limits: int) -> dict[str, str]:
+async def add_tenant(settings: Settings, name: str, **limits: int | str) -> dict[str, str]:
     """Publish a tenant and a key of it; return the header that the key goes in."""
     key, text = generate_key(name, secret=make_ring(settings).secret)
     tenant = TenantRecord(name, "enterprise", overrides=dict(limits))
@@ -49,6 +49,8 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
     await bootstrap(own_settings)
     few = await add_tenant(own_settings, "few", active_series=2)
     slow = await add_tenant(own_settings, "slow", samples_per_s=1, samples_burst=4)
+    labels = {"ha_cluster_label": "cluster", "ha_replica_label": "replica"}
+    pair = await add_tenant(own_settings, "pair", **labels)
     second = {"slot": "second", "port": own_settings.port + 4}
 
     async with edge_running(own_settings) as client:
@@ -58,6 +60,8 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
         async with edge_running(own_settings.model_copy(update=second)) as other:
             await wait_until_async(lambda: refuses_series(other, few), 20, "series of another edge")
             await wait_until_async(lambda: are_live(client, 2), 20, "two edges")
+            assert (await write(client, pair, "a")).status_code == HTTPStatus.NO_CONTENT
+            await wait_until_async(lambda: is_copy(other, pair, "b"), 20, "election told")
         await wait_until_async(lambda: are_live(client, 1), 20, "one edge")
     told = [one for one in await events(own_settings) if one.metric == "c"]
     assert [(one.tenant, one.reason, one.count) for one in told][-1] == ("few", "active_series", 2)
@@ -118,6 +122,20 @@ async def refuses_series(client: httpx.AsyncClient, few: dict[str, str]) -> bool
     body = metrics_named(next(_NAMES))
     answer = await client.post("/api/v1/ingest", json=body, headers=few)
     return "at most 2 (active_series)" in answer.text
+
+
+async def write(client: httpx.AsyncClient, key: dict[str, str], replica: str) -> httpx.Response:
+    labels = [{"__name__": "up", "cluster": "eu", "replica": replica}]
+    body = snappy(write_request(labels, [[(now_ms(), 5.0)]]))
+    return await client.post("/api/v1/write", content=body, headers=key)
+
+
+async def is_copy(client: httpx.AsyncClient, key: dict[str, str], replica: str) -> bool:
+    """Whether samples of this replica are answered as written, and not taken."""
+    answer = await write(client, key, replica)
+    assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
+    metrics = (await client.get("/metrics")).text
+    return 'observai_samples_deduplicated_total{tenant="pair"}' in metrics
 
 
 async def are_live(client: httpx.AsyncClient, n: int) -> bool:

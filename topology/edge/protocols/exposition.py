@@ -68,11 +68,11 @@ class Exposition:
             if one.message
         ]
         first = f"line {errors[0]['line']}: {errors[0]['message']}" if errors else ""
-        n_samples = len(intake.series_ids) + len(refusals)
+        n_samples = intake.n_written + len(refusals)
         return JSONResponse(
             {
                 "error": f"{len(refusals)} of {n_samples} samples refused: {first}",
-                "accepted": len(intake.series_ids),
+                "accepted": intake.n_written,
                 "rejected": len(refusals),
                 "errors": errors,
             },

@@ -114,9 +114,9 @@ def _message_of(content_type: str) -> str:
 
 
 def _answer(intake: Intake) -> Response:
-    headers = _written(len(intake.series_ids))
+    headers = _written(intake.n_written)
     if len(intake.refusals):
-        text = summarize(intake.refusals, len(intake.series_ids))
+        text = summarize(intake.refusals, intake.n_written)
         return PlainTextResponse(text, status_code=400, headers=headers)
     return Response(status_code=204, headers=headers)
 
