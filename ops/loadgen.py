@@ -31,10 +31,11 @@ class SendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One request's body, compressed, and the number of samples in it."""
+    """One request's body, compressed, and its number of samples; key: None for the sender's."""
 
     payload: bytes
     n_samples: int
+    key: str | None = None
 
 
 @dataclass(slots=True)
@@ -141,12 +142,13 @@ class Sender:
         self._url = url
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._deadline_s = deadline_s
+        self._key = key
         self._head = (
             f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-            f"Authorization: Bearer {key}\r\nContent-Type: application/x-protobuf\r\n"
+            "Content-Type: application/x-protobuf\r\n"
             "Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n"
-            "User-Agent: observai-loadgen\r\nContent-Length: "
-        ).encode()
+            "User-Agent: observai-loadgen\r\n"
+        )
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, body: Body) -> int:
@@ -155,7 +157,7 @@ class Sender:
         wait_s, n_retries = _FIRST_WAIT_S, 0
         while True:
             try:
-                status, text, retry_after_s = await self._post(body.payload)
+                status, text, retry_after_s = await self._post(body)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 status, text, retry_after_s = 0, f"no answer: {error!r}", None
                 self.close()
@@ -174,15 +176,19 @@ class Sender:
             self._streams[1].close()
         self._streams = None
 
-    async def _post(self, payload: bytes) -> tuple[int, str, float | None]:
+    async def _post(self, body: Body) -> tuple[int, str, float | None]:
         """Return status, body and Retry-After of one attempt."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
-        writer.write(self._head + str(len(payload)).encode() + b"\r\n\r\n" + payload)
+        head = (
+            f"{self._head}Authorization: Bearer {body.key or self._key}\r\n"
+            f"Content-Length: {len(body.payload)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body.payload)
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            first, *lines = head.strip().split("\r\n")
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = answer.strip().split("\r\n")
             headers = {
                 name.lower(): value.strip()
                 for name, _, value in (line.partition(":") for line in lines)

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from schemas.errors import InvalidRecord
 from schemas.times import check_times
 
 FLOAT_COLUMNS = ("sums", "mins", "maxs", "firsts", "lasts", "increases")
+COLUMNS = ("window_starts_ms", "series_ids", "counts", *FLOAT_COLUMNS, "sketch_lengths", "sketch")
 
 # An entry of a sketch is a bucket's code above, the number of samples in it below: pipeline/sketch.
 SKETCH_COUNT_BITS = 14
@@ -58,6 +59,16 @@ class RollupBlock:
 
     def __len__(self) -> int:
         return len(self.series_ids)
+
+
+def join_rollups(blocks: Sequence[RollupBlock]) -> RollupBlock:
+    """Return the rows of all blocks, at least one, under the head of the first."""
+    if len(blocks) == 1:
+        return blocks[0]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in blocks]) for name in COLUMNS
+    }
+    return replace(blocks[0], **columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,9 @@ class ScoreBlock:
     def __len__(self) -> int:
         return len(self.series_ids)
 
-    def where(self, keep: NDArray[np.bool_]) -> "ScoreBlock":
-        """Return the rows of which keep, shape (n,), is true."""
-        return replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
+    def take(self, rows: NDArray[np.int64]) -> "ScoreBlock":
+        """Return these rows, in this order."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
     def cut(self, start: int, end: int) -> "ScoreBlock":
         """Return rows start to end, without copying."""

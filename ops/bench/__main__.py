@@ -16,6 +16,7 @@ from ops.bench import (
     live,
     remote_write,
     scaling,
+    tenants,
     victoria,
     windows,
 )
@@ -41,6 +42,7 @@ BENCHES: dict[str, Callable[[Plan], Measurement]] = {
         victoria,
         live,
         scaling,
+        tenants,
         idle,
     )
 }

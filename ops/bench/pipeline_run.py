@@ -5,21 +5,28 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import cramjam
 
 from ops import api
+from ops.admin import Admin
 from ops.bench.processes import PeakMemory, cpu_seconds, peak_rss_bytes, pss_bytes, wait_quiet
-from ops.bench.scrapes import encode_load, scrape_times_ms
+from ops.bench.scrapes import SAMPLES_PER_REQUEST, encode_load, scrape_times_ms
 from ops.demo.check import closed_until_ms, n_samples, wait_for
 from ops.demo.deployment import Deployment, deployment
 from ops.demo.disk import table_bytes
-from ops.loadgen import Body, Sent, send
+from ops.loadgen import Body, SendError, Sent, send
+from ops.query import Service
 from topology.clock import now_ms
 from topology.settings import Settings
 
 # As many as a fleet of agents keeps open; one waits for its answer before it sends again.
 CONNECTIONS = 16
 _STORED_DEADLINE_S = 240.0
+_KEYS_DEADLINE_S = 10.0
+# Each takes some queries.
+_TENANTS_CHECKED = 10
 # The last windows close after 15 s of silence, so their rollups count in.
 SETTLE_S = 25.0
 QUICK_SETTLE_S = 1.0
@@ -35,8 +42,9 @@ class LossError(Exception):
 class Load:
     """Scrapes of so many series; those of the first warm_steps come before the measurement.
 
-    samples_per_s: the pace; without one they come as fast as they are taken. together: see
-    encode_load; steps and warm_steps are multiples of it.
+    samples_per_s: the pace; without one they come as fast as they are taken. together and
+    per_request: see encode_load; steps and warm_steps are multiples of the former. tenants: each
+    has the series of as many requests; of one, it is the default tenant.
     """
 
     series: int
@@ -46,6 +54,8 @@ class Load:
     settle_s: float = SETTLE_S
     samples_per_s: float = math.inf
     together: int = 1
+    per_request: int = SAMPLES_PER_REQUEST
+    tenants: int = 1
 
     @property
     def label(self) -> str:
@@ -83,13 +93,44 @@ def run_load(load: Load, settings: Settings) -> Run:
     """
     end_ms = now_ms()
     times_ms = scrape_times_ms(load.steps, end_ms)
-    bodies = encode_load(load.series, times_ms, load.seed, load.together)
+    bodies = encode_load(load.series, times_ms, load.seed, load.together, load.per_request)
     n_sent = sum(body.n_samples for step in bodies for body in step)
     with deployment(settings) as running:
-        run = _measure(running, bodies, load)
-        _check(running, n_sent, end_ms)
+        keys = _add_tenants(running, load.tenants) if load.tenants > 1 else [running.key]
+        run = _measure(running, [_dealt(step, keys) for step in bodies], load)
+        for key in keys[:_TENANTS_CHECKED]:
+            _check(running, running.store(key), n_sent // len(keys), end_ms)
         run.tables = table_bytes(running.settings.data_dir / "chdb")
     return run
+
+
+def _add_tenants(running: Deployment, n: int) -> list[str]:
+    """Add tenants without limits; return a key of each, once the edge knows them."""
+    admin = Admin(running.store())
+    keys = []
+    for at in range(n):
+        name = f"tenant-{at:04d}"
+        admin.ask("POST", "/tenants", {"name": name, "tier": "enterprise"})
+        keys.append(
+            admin.ask("POST", "/keys", {"scopes": ["write", "read"], "tenant": name})["key"]
+        )
+    # Changes reach every process within two seconds; a key that is not known is refused.
+    probe = [[Body(bytes(cramjam.snappy.compress_raw(b"")), 0, keys[-1])]]
+    wait_for(lambda: _is_taken(running, probe), 1, _KEYS_DEADLINE_S)
+    return keys
+
+
+def _is_taken(running: Deployment, probe: list[list[Body]]) -> int:
+    try:
+        asyncio.run(send(running.write_url, running.key, probe))
+    except SendError:
+        return 0
+    return 1
+
+
+def _dealt(step: list[Body], keys: list[str]) -> list[Body]:
+    """Return the bodies of a step, as many after each other for each key."""
+    return [replace(body, key=keys[at * len(keys) // len(step)]) for at, body in enumerate(step)]
 
 
 def _measure(running: Deployment, bodies: list[list[Body]], load: Load) -> Run:
@@ -174,9 +215,8 @@ def wait_stored(running: Deployment, n_wanted: int) -> None:
         raise LossError(f"{stored():,.0f} of {n_wanted:,} samples stored in time")
 
 
-def _check(running: Deployment, n_sent: int, end_ms: int) -> None:
-    """Compare counts after the measurement: samples sent, stored, and rolled up."""
-    store = running.store()
+def _check(running: Deployment, store: Service, n_sent: int, end_ms: int) -> None:
+    """Compare a tenant's counts after the measurement: samples sent, stored, and rolled up."""
     if (found := n_samples(store)) != n_sent:
         raise LossError(f"{n_sent:,} samples accepted, {found:,} can be queried")
     before_s = closed_until_ms(end_ms, running.settings.lateness_s) // 1000

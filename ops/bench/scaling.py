@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ops.bench.figures import Figure, Measurement, Plan
 from ops.bench.pipeline_run import QUICK_SETTLE_S, SETTLE_S, Load, Run, run_load
-from ops.bench.scrapes import SERIES_PER_REQUEST
+from ops.bench.scrapes import SAMPLES_PER_REQUEST
 from topology.settings import Settings
 
 NAME = "scaling"
@@ -28,7 +28,7 @@ class Case:
 
         Requests are of 2,000 samples, as agents send them: of few series, of several scrapes.
         """
-        together = max(SERIES_PER_REQUEST // self.series, 1)
+        together = max(SAMPLES_PER_REQUEST // self.series, 1)
         n_samples = _QUICK_SAMPLES if plan.is_quick else _SAMPLES
         n_measured = max(n_samples // (self.series * together), 6) * together
         n_warm = _WARM_STEPS * together

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ops.loadgen import Body, RequestTemplate, encode_series
 
 STEP_MS = 10_000
-SERIES_PER_REQUEST = 2_000
+SAMPLES_PER_REQUEST = 2_000
 _SERIES_PER_HOST = 200
 
 # (metric, own labels, how many of them a machine has)
@@ -76,15 +76,19 @@ def scrape_times_ms(n_steps: int, end_ms: int) -> NDArray[np.int64]:
 
 
 def encode_load(
-    n_series: int, times_ms: NDArray[np.int64], seed: int, together: int = 1
+    n_series: int,
+    times_ms: NDArray[np.int64],
+    seed: int,
+    together: int = 1,
+    per_request: int = SAMPLES_PER_REQUEST,
 ) -> list[list[Body]]:
-    """Return the bodies of the scrape of each time, all encoded.
+    """Return the bodies of the scrape of each time, all encoded, of at most per_request samples.
 
     together: so many scrapes are in one request, as those of few series are that an agent has held
     back; the number of times is a multiple of it.
     """
     series = [encode_series(labels) for labels in labels_of_series(n_series)]
-    width = max(SERIES_PER_REQUEST // together, 1)
+    width = max(per_request // together, 1)
     cuts = [slice(at, at + width) for at in range(0, n_series, width)]
     templates = [RequestTemplate(series[cut] * together) for cut in cuts]
     scrapes = Scrapes(n_series, np.random.default_rng(seed))

@@ -43,9 +43,9 @@ class Deployment:
         """Key of the default tenant."""
         return self.settings.key_file.read_text().strip()
 
-    def store(self) -> query.Service:
-        """Return the service that runs SQL."""
-        return query.Service(self.settings.role_url("store"), self.key)
+    def store(self, key: str | None = None) -> query.Service:
+        """Return the service that runs SQL, for the default tenant or that of a key."""
+        return query.Service(self.settings.role_url("store"), key or self.key)
 
     def counter(self, role: str, name: str) -> float:
         """Return the sum over all labels of one of a role's metrics."""

@@ -151,7 +151,7 @@ class Run:
             self._publish(number, offset, self._closes.hold_back(number, closed))
 
     def _publish(self, number: int, offset: int, closed: Closed) -> None:
-        for topic, payload in records_of(closed, number, offset):
+        for topic, payload in records_of([closed], number, offset):
             self._batch.add(topic, TopicPartition(topic, number), offset, payload)
 
     def _flush(self) -> None:

@@ -8,6 +8,7 @@ closed the window; so it does not matter how much earlier than it was needed one
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pipeline.scoring.models import Room
 from pipeline.scoring.rules import WIDTHS_S, SeriesRules
 from pipeline.scoring.series_table import BYTES_PER_SERIES
 from pipeline.scoring.width import WidthScores
-from schemas.rollups import RollupBlock
+from schemas.rollups import RollupBlock, join_rollups
 from schemas.score_checkpoints import ScoresState
 from schemas.scores import ScoreBlock
 from schemas.series import SeriesBlock
@@ -85,10 +86,12 @@ class PartitionScores:
 
     def feed(self, blocks: Sequence[RollupBlock]) -> list[ScoreBlock]:
         """Judge the windows of blocks; return those whose score is to be stored."""
-        found = []
-        for block, width in self._scored(blocks):
-            found.append(self._telling(width.feed(block)))
-            self._newest_ms = max(self._newest_ms, block.receive_ms)
+        found: list[ScoreBlock] = []
+        for (receive_ms, _), alike in groupby(self._scored(blocks), key=_judged_together):
+            some = list(alike)
+            width = some[0][1]
+            found += self._judge(width, [block for block, _ in some])
+            self._newest_ms = max(self._newest_ms, receive_ms)
             for one in self._widths.values():
                 one.forget(self._newest_ms)
         return [block for block in found if len(block)]
@@ -139,7 +142,25 @@ class PartitionScores:
             if self._config.rules.is_scored(block.tenant, block.width_s):
                 yield block, self._widths[block.width_s]
 
-    def _telling(self, block: ScoreBlock) -> ScoreBlock:
-        keep = np.isfinite(block.values)
-        keep &= block.scores >= self._config.stored_from
-        return block.where(keep)
+    def _judge(self, width: WidthScores, blocks: list[RollupBlock]) -> Iterator[ScoreBlock]:
+        """Yield what is to be stored of each block; all are judged at once, by as few calls."""
+        scores, rows = width.feed(join_rollups(blocks))
+        keep = np.flatnonzero(
+            np.isfinite(scores.values) & (scores.scores >= self._config.stored_from)
+        )
+        if len(blocks) == 1:
+            yield scores.take(keep)
+            return
+        ends = np.cumsum([len(block) for block in blocks])
+        owners = np.searchsorted(ends, rows[keep], side="right")
+        order = np.argsort(owners, kind="stable")
+        in_order = scores.take(keep[order])
+        bounds = np.searchsorted(owners[order], np.arange(len(blocks) + 1)).tolist()
+        for block, (start, end) in zip(blocks, pairwise(bounds), strict=True):
+            one = in_order.cut(start, end)
+            yield replace(one, tenant=block.tenant, retention_days=block.retention_days)
+
+
+def _judged_together(one: tuple[RollupBlock, WidthScores]) -> tuple[int, int]:
+    block, _ = one
+    return block.receive_ms, block.width_s

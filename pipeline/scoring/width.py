@@ -86,8 +86,8 @@ class WidthScores:
         """Whether series are unknown because there is no room for them."""
         return self.table.n >= self._max_series
 
-    def feed(self, block: RollupBlock) -> ScoreBlock:
-        """Judge the windows of a block, of which those that have a score are returned."""
+    def feed(self, block: RollupBlock) -> tuple[ScoreBlock, NDArray[np.int64]]:
+        """Judge a block's windows; return the scores there are, and of which rows of it."""
         at = self.table.find(block.series_ids)
         slots = np.empty(len(block), dtype=np.int64)
         values = np.full(len(block), np.nan)
@@ -101,7 +101,7 @@ class WidthScores:
         is_learning = scores.learning_s > 0
         self.table.series["is_learning"][at[judged][is_finite]] = is_learning[is_finite]
         self.counts["scored"] += int((is_finite & ~is_learning).sum())
-        return _block_of(block, judged, short(values[judged]), scores)
+        return _block_of(block, judged, short(values[judged]), scores), judged
 
     def forget(self, now_ms: int) -> None:
         """Forget series silent for too long, once an hour by the time given."""

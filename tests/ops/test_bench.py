@@ -111,5 +111,6 @@ def test_every_bench_of_the_issue_is_there() -> None:
         "victoria",
         "live",
         "scaling",
+        "tenants",
         "idle",
     }

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ops.bench.scrapes import (
-    SERIES_PER_REQUEST,
+    SAMPLES_PER_REQUEST,
     STEP_MS,
     Scrapes,
     encode_load,
@@ -81,7 +81,7 @@ def test_a_load_holds_every_series_at_every_step_once(together: int) -> None:
         ]
         assert len(found) == len(ids) * together
         assert set(found) == {(one, time) for one in ids for time in times.tolist()}
-        assert max(body.n_samples for body in step) <= SERIES_PER_REQUEST
+        assert max(body.n_samples for body in step) <= SAMPLES_PER_REQUEST
     assert load == encode_load(2_500, times_ms, 7, together)
 
 

@@ -45,7 +45,7 @@ def test_a_cut_record_is_refused(block: ScoreBlock, data: st.DataObject) -> None
         decode_scores(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
-def test_where_keeps_the_rows_asked_for() -> None:
+def test_take_gives_the_rows_asked_for() -> None:
     n = 3
     numbers = np.arange(n)
     columns: tuple[Any, ...] = (
@@ -55,7 +55,7 @@ def test_where_keeps_the_rows_asked_for() -> None:
     )
     block = ScoreBlock("t", 7, 30, 60, *columns)
 
-    kept = block.where(np.array([True, False, True]))
+    kept = block.take(np.array([0, 2]))
 
     assert kept.series_ids.tolist() == [0, 2]
     assert kept.learning_s.tolist() == [6, 8]

@@ -38,7 +38,7 @@ def scores_table(blocks: Sequence[ScoreBlock]) -> pa.Table:
 
 def anomalous_table(blocks: Sequence[ScoreBlock]) -> pa.Table:
     """Return rows of table stored_anomalous: of windows with a score above 1."""
-    few = [block.where(block.scores > 1) for block in blocks]
+    few = [block.take(np.flatnonzero(block.scores > 1)) for block in blocks]
     starts_s = np.concatenate([block.window_starts_ms for block in few]) // 1000
     return pa.table(
         {

@@ -4,7 +4,7 @@ Topic rollups is the live lane: rows, windows of the current hour to compute aga
 is older goes to the backfill lane, so that a backfill of days never stands before live windows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -30,21 +30,42 @@ _COLUMNS = ("window_ms", "series_id", "count", "sum", "min", "max", "first", "la
 Record = tuple[Topic, bytes]
 
 
-def records_of(closed: Closed, partition: int, offset: int) -> Iterator[Record]:
+def records_of(closed: Iterable[Closed], partition: int, offset: int) -> Iterator[Record]:
     """Yield topic and content of each record, of a bounded size, in the order to be sent.
 
-    partition, offset: of the samples record that closed it.
+    partition, offset: of the samples record that closed it all. Rows and closes of several tenants
+    share a record; marks are records by themselves.
     """
-    for rows in _cut_rows(closed.rows):
-        yield Topic.ROLLUPS, encode_rollups([_row_block(closed, rows)])
-    hour_ms = closed.closed_until_ms // _HOUR_MS * _HOUR_MS
-    old, live = split_at(closed.stretches, hour_ms, closed.width_ms)
-    for topic, stretches in ((BACKFILL_LANE, old), (Topic.ROLLUPS, live)):
-        for some in _cut_stretches(stretches, closed.width_ms):
-            yield topic, encode_rollups([_recompute_block(closed, some, partition, offset)])
-    closes: list[Block] = list(_close_blocks(closed, partition))
-    if closes:
-        yield Topic.ROLLUPS, encode_rollups(closes)
+    held: list[bytes] = []
+    n_bytes = 0
+    for topic, block in _blocks_of(closed, partition, offset):
+        encoded = encode_rollups([block])
+        is_mark = isinstance(block, RecomputeBlock)
+        if held and (is_mark or n_bytes + len(encoded) > _BYTES_PER_RECORD):
+            yield Topic.ROLLUPS, b"".join(held)
+            held, n_bytes = [], 0
+        if is_mark:
+            yield topic, encoded
+        else:
+            held.append(encoded)
+            n_bytes += len(encoded)
+    if held:
+        yield Topic.ROLLUPS, b"".join(held)
+
+
+def _blocks_of(
+    all_closed: Iterable[Closed], partition: int, offset: int
+) -> Iterator[tuple[Topic, Block]]:
+    for closed in all_closed:
+        for rows in _cut_rows(closed.rows):
+            yield Topic.ROLLUPS, _row_block(closed, rows)
+        hour_ms = closed.closed_until_ms // _HOUR_MS * _HOUR_MS
+        old, live = split_at(closed.stretches, hour_ms, closed.width_ms)
+        for topic, stretches in ((BACKFILL_LANE, old), (Topic.ROLLUPS, live)):
+            for some in _cut_stretches(stretches, closed.width_ms):
+                yield topic, _recompute_block(closed, some, partition, offset)
+        for close in _close_blocks(closed, partition):
+            yield Topic.ROLLUPS, close
 
 
 def _cut_rows(rows: Rows) -> Iterator[Rows]:

@@ -71,11 +71,13 @@ class WindowWork:
         self, engine: PartitionWindows, blocks: list[Any], outbox: Outbox, offset: int
     ) -> None:
         """Fold samples; hand over the windows that they have closed."""
-        for one in engine.feed(blocks):
+        closed, n_bytes = engine.feed(blocks), 0
+        for one in closed:
             width = f"{one.width_ms // 1000}s"
             self._context.metrics.windows_closed.labels(width).inc(len(one.rows))
-            size = one.rows.rows.nbytes + one.rows.sketch.nbytes + one.stretches.nbytes
-            outbox.add(size, records_of(one, outbox.partition, offset))
+            n_bytes += one.rows.rows.nbytes + one.rows.sketch.nbytes + one.stretches.nbytes
+        if closed:
+            outbox.add(n_bytes, records_of(closed, outbox.partition, offset))
 
     def snapshot(self, partition: int, engine: PartitionWindows, next_offset: int) -> Checkpoint:
         """Return the open windows."""

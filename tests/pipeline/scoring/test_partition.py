@@ -1,5 +1,7 @@
 """The score engine of a partition: which number of which window is judged, by a plain reference."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
 from pipeline.scoring.rounding import rounded
 from pipeline.scoring.rules import SeriesRules
 from schemas.rollups import RollupBlock
-from schemas.scores import ScoreBlock
+from schemas.scores import COLUMNS, ScoreBlock
 from schemas.series import MetricType
 from tests.pipeline.scoring.windows import MINUTE_MS, T0_MS, announced, rollups
 
@@ -307,3 +309,41 @@ def test_series_silent_for_long_are_forgotten() -> None:
 
     assert scores.n_unknown([rollups([7, 8], [251, 251], [1.0, 1.0])]) == 1
     assert dict(+scores.n_series()) == {"learning": 1}
+
+
+def test_tenants_in_one_record_are_judged_as_by_themselves() -> None:
+    """Of two tenants' series, some not known, the blocks' order and owners stay."""
+    minutes = [*range(160), 200]
+    by_tenant = {"a": [3, 9, 7], "b": [8, 1], "c": [5]}
+    rng = np.random.default_rng(5)
+    records = [
+        [
+            replace(
+                rollups(ids, [minute] * len(ids), rng.normal(100, 1, len(ids)), receive_ms=T0_MS),
+                tenant=tenant,
+                retention_days=days,
+            )
+            for days, (tenant, ids) in enumerate(by_tenant.items(), 1)
+        ]
+        for minute in minutes
+    ]
+
+    def scored(*, together: bool) -> list[ScoreBlock]:
+        scores = PartitionScores(ScoresConfig())
+        for tenant, ids in by_tenant.items():
+            scores.announce(replace(announced(dict.fromkeys(ids[:2], "load")), tenant=tenant))
+        feeds = records if together else [[block] for blocks in records for block in blocks]
+        return [one for blocks in feeds for one in scores.feed(blocks)]
+
+    found, expected = scored(together=True), scored(together=False)
+
+    assert [(one.tenant, one.retention_days) for one in found] == [
+        (one.tenant, one.retention_days) for one in expected
+    ]
+    assert any((one.scores > 0).any() for one in found)
+    for one, other in zip(found, expected, strict=True):
+        order, of_other = np.argsort(one.series_ids), np.argsort(other.series_ids)
+        for name in COLUMNS:
+            np.testing.assert_array_equal(
+                getattr(one, name)[order], getattr(other, name)[of_other], name
+            )

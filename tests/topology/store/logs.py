@@ -36,9 +36,8 @@ class Log:
         one = replace(block, tenant=self._tenant) if len(block) else block
         offset = len(self.records[Topic.SAMPLES])
         self.records[Topic.SAMPLES].append(encode_samples([one]))
-        for closed in self._windows.feed([one]):
-            for topic, record in records_of(closed, 0, offset):
-                self.records[topic].append(record)
+        for topic, record in records_of(self._windows.feed([one]), 0, offset):
+            self.records[topic].append(record)
 
 
 class Store:

@@ -40,7 +40,7 @@ def closed(
 def test_rows_keep_their_sketches_over_records_of_a_bounded_size() -> None:
     one = closed(n_rows=30_000, n_entries=50)
 
-    records = [record for _, record in records_of(one, 0, 5)]
+    records = [record for _, record in records_of([one], 0, 5)]
     blocks = [block for record in records for block in decode_rollups(record)]
 
     assert max(map(len, records)) < MAX_RECORD_BYTES
@@ -54,7 +54,7 @@ def test_rows_keep_their_sketches_over_records_of_a_bounded_size() -> None:
 
 
 def test_a_row_of_the_largest_sketch_fits_a_record() -> None:
-    records = [record for _, record in records_of(closed(n_rows=60, n_entries=4096), 0, 5)]
+    records = [record for _, record in records_of([closed(n_rows=60, n_entries=4096)], 0, 5)]
 
     assert max(map(len, records)) < MAX_RECORD_BYTES
 
@@ -72,7 +72,7 @@ def test_what_begins_before_the_hour_goes_to_the_backfill_lane() -> None:
 
     found = [
         (topic, *stretch)
-        for topic, record in records_of(one, 3, 77)
+        for topic, record in records_of([one], 3, 77)
         for block in decode_rollups(record)
         if isinstance(block, RecomputeBlock)
         and (block.samples_partition, block.samples_offset, block.flags) == (3, 77, 1)
@@ -95,7 +95,7 @@ def test_what_begins_before_the_hour_goes_to_the_backfill_lane() -> None:
 def test_a_backfill_of_days_comes_in_records_of_bounded_work() -> None:
     one = closed(stretches=[(series, T0 - 3 * DAY, T0 - MINUTE) for series in range(100)])
 
-    blocks = [block for _, record in records_of(one, 0, 1) for block in decode_rollups(record)]
+    blocks = [block for _, record in records_of([one], 0, 1) for block in decode_rollups(record)]
 
     marks = [block for block in blocks if isinstance(block, RecomputeBlock)]
     assert sum(block.n_windows() for block in marks) == 100 * 3 * 1440
@@ -105,7 +105,7 @@ def test_a_backfill_of_days_comes_in_records_of_bounded_work() -> None:
 def test_closes_come_last_and_name_the_partitions_series() -> None:
     closes = (Close(300_000, T0, T0 + 600_000, 4), Close(HOUR, T0 - HOUR, T0, 0))
 
-    records = list(records_of(closed(n_rows=1, closes=closes), 2, 1))
+    records = list(records_of([closed(n_rows=1, closes=closes)], 2, 1))
     blocks = [block for _, record in records for block in decode_rollups(record)]
 
     assert {topic for topic, _ in records} == {Topic.ROLLUPS}
@@ -115,3 +115,26 @@ def test_closes_come_last_and_name_the_partitions_series() -> None:
         CloseBlock(*head, 300, *series_range(2, 4), T0, T0 + 600_000),
         CloseBlock(*head, 3600, *ALL_SERIES, T0 - HOUR, T0),
     ]
+
+
+def test_tenants_that_close_together_share_a_record_and_marks_do_not() -> None:
+    closes = (Close(300_000, T0, T0 + 300_000, 4),)
+    several = [closed(n_rows=2, closes=closes) for _ in range(50)]
+    late = closed(n_rows=1, stretches=[(1, T0, T0)])
+
+    records = list(records_of([*several, late, *several], 2, 1))
+
+    blocks = [[type(block) for block in decode_rollups(record)] for _, record in records]
+    together = [RollupBlock, CloseBlock] * 50
+    assert blocks == [[*together, RollupBlock], [RecomputeBlock], together]
+
+
+def test_no_record_grows_with_the_number_of_tenants() -> None:
+    several = [closed(n_rows=100, n_entries=20) for _ in range(500)]
+
+    records = [record for _, record in records_of(several, 2, 1)]
+
+    assert 1 < len(records) < 20
+    assert max(map(len, records)) < MAX_RECORD_BYTES
+    blocks = [block for one in records for block in decode_rollups(one)]
+    assert sum(len(block) for block in blocks if isinstance(block, RollupBlock)) == 50_000

@@ -70,7 +70,7 @@ def outbox_of(broker: Broker, max_bytes: int) -> Outbox:
 
 def add(outbox: Outbox, series: Sequence[int]) -> None:
     rows = closed(series)
-    outbox.add(rows.rows.rows.nbytes, records_of(rows, 3, offset=7))
+    outbox.add(rows.rows.rows.nbytes, records_of([rows], 3, offset=7))
 
 
 async def acknowledge_until_done(broker: Broker, sending: asyncio.Task[None]) -> None:
