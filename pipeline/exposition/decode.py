@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.admission import Reason
 from pipeline.decoded import Decoded, Metadata, table_of
-from pipeline.exposition.labels import BrokenLabels, labels_of_key
+from pipeline.exposition.labels import labels_of_key
 from pipeline.exposition.lines import (
     BAD_NUMBER,
     BAD_TIME,
@@ -21,6 +21,7 @@ from pipeline.exposition.scan import CREATED
 from pipeline.hashing import series_id_of
 from pipeline.key_ids import KeyIds
 from pipeline.line_faults import LineFault, shown
+from pipeline.new_labels import NewLabels
 from schemas.series import MetricType
 
 # What is said of each fault of a line.
@@ -33,8 +34,6 @@ FAULTS = {
         "after the value only a timestamp may follow: milliseconds, in OpenMetrics seconds",
     ),
 }
-# Labels of new series that are kept for their announcement; the rest are read twice.
-_MAX_KEPT = 10_000
 _MAX_WORDED = 100
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _WITH_CREATED = (MetricType.COUNTER, MetricType.HISTOGRAM, MetricType.SUMMARY)
@@ -80,7 +79,7 @@ class ExpositionReader:
         lines = decode_lines(body, seed, now_ms, is_open_metrics=is_open_metrics)
         met = _Met(body, lines, tenant_seed, shared)
         is_created = _are_created(lines)
-        ids = self._ids.resolve(np.ascontiguousarray(lines.rows["key"]), ~is_created, met.meet)
+        ids = self._ids.resolve(np.ascontiguousarray(lines.rows["key"]), ~is_created, met.id_of)
         broken = np.flatnonzero((ids == 0) & ~is_created)
         faults = [_fault_of(body, one) for one in lines.bad_lines]
         faults += [met.fault_of(row) for row in broken[:_MAX_WORDED].tolist()]
@@ -89,8 +88,8 @@ class ExpositionReader:
         return Points(_decoded(lines, ids, starts_ms, met), faults, lines.n_bad + len(broken))
 
 
-class _Met:
-    """Labels of one body's new series: looked up for their id, and mostly kept until announced."""
+class _Met(NewLabels):
+    """A body's new series, by row."""
 
     def __init__(
         self,
@@ -102,23 +101,11 @@ class _Met:
         self._body = body
         self._rows = lines.rows
         self._families = lines.families
-        self._seed = tenant_seed
-        self._shared = shared
-        self._kept: dict[int, dict[str, str]] = {}
 
-    def meet(self, row: int) -> int:
-        """Return the id of a row's series, 0 where its labels are broken."""
-        try:
-            labels = self._read(row)
-        except BrokenLabels:
-            return 0
-        if len(self._kept) < _MAX_KEPT:
-            self._kept[row] = labels
-        return series_id_of(self._seed, labels)
+        def labels_of(row: int) -> dict[str, str]:
+            return labels_of_key(self._key(row), shared)
 
-    def labels(self, row: int) -> dict[str, str]:
-        """Return the labels of a row whose id is known."""
-        return self._kept.get(row) or self._read(row)
+        super().__init__(labels_of, tenant_seed)
 
     def unit_of(self, row: int) -> str:
         """Return the unit of a row's series, "" for none or what is no text."""
@@ -131,18 +118,13 @@ class _Met:
     def fault_of(self, row: int) -> LineFault:
         """Return what is wrong with a row that has no id."""
         one = self._rows[row]
-        words = "its labels cannot be read"
-        try:
-            self._read(row)
-        except BrokenLabels as error:
-            words = str(error)
+        words = self.fault(row) or "its labels cannot be read"
         text = shown(self._body, int(one["key_start"]), int(one["key_end"]))
         return LineFault(int(one["line"]), Reason.BAD_LABELS, f"{text}: {words}")
 
-    def _read(self, row: int) -> dict[str, str]:
+    def _key(self, row: int) -> bytes:
         one = self._rows[row]
-        key = self._body[one["key_start"] : one["key_end"]].tobytes()
-        return labels_of_key(key, self._shared)
+        return self._body[one["key_start"] : one["key_end"]].tobytes()
 
 
 def _are_created(lines: Lines) -> NDArray[np.bool_]:

@@ -20,7 +20,6 @@ from pipeline.exposition.scan import (
     TYPE,
     UNIT,
     end_of_labels,
-    end_of_line,
     end_of_name,
     end_of_word,
     keyword_of,
@@ -32,6 +31,7 @@ from pipeline.exposition.scan import (
 from pipeline.hashing import avalanche, xxh64
 from pipeline.influx.scan import read_time
 from pipeline.numbers import parse_numbers
+from pipeline.text_scan import end_of_line
 
 # key: 64 bits for tenant, name and labels as sent; never 0. base: the same for the name without
 # its suffix. key_start, key_end: name and labels in the body. family: index, -1 for none.
@@ -177,7 +177,8 @@ def _read_comment(body: NDArray[np.uint8], at: int, end: int, family: Any) -> bo
         family.kind = type_of(body, text, text_end)
     elif keyword == UNIT:
         family.unit_start, family.unit_end = text, text_end
-    return is_new
+    # One that is declared again, after its samples, is another one for those that follow.
+    return is_new or keyword in (TYPE, UNIT)
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.text_scan import is_decimal
 from schemas.series import MetricType
 
 TAB, NEWLINE, RETURN, SPACE, QUOTE, HASH = 0x09, 0x0A, 0x0D, 0x20, 0x22, 0x23
@@ -129,36 +130,16 @@ def end_of_labels(body: NDArray[np.uint8], at: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def end_of_line(body: NDArray[np.uint8], at: int, end: int) -> int:
-    """Return where the next newline stands, or the end."""
-    while at < end and body[at] != NEWLINE:
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
 def number_kind(body: NDArray[np.uint8], at: int, end: int) -> int:
     """Return what the word between two positions is as a number."""
     is_negative = at < end and body[at] == _MINUS
     at += at < end and body[at] in (_PLUS, _MINUS)
-    start, n_digits, has_point = at, 0, False
-    while at < end and (_0 <= body[at] <= _9 or (body[at] == _POINT and not has_point)):
-        has_point = has_point or body[at] == _POINT
-        n_digits += body[at] != _POINT
-        at += 1
-    if n_digits == 0:
-        # Small letters have one bit more than large ones.
-        word = _find_word(body, start, end, _INFINITE, _INFINITE_LENGTHS, 0x20)
-        if word == NO_WORD:
-            return NO_NUMBER
-        if word == 2:
-            return NOT_A_NUMBER
-        return MINUS_INFINITE if is_negative else INFINITE
-    if at < end and body[at] in (_UPPER_E, _LOWER_E):
-        at += 1
-        at += at < end and body[at] in (_PLUS, _MINUS)
-        n_digits = 0
-        while at < end and _0 <= body[at] <= _9:
-            n_digits += 1
-            at += 1
-    return DECIMAL if at == end and n_digits > 0 else NO_NUMBER
+    if is_decimal(body, at, end):
+        return DECIMAL
+    # Small letters have one bit more than large ones.
+    word = _find_word(body, at, end, _INFINITE, _INFINITE_LENGTHS, 0x20)
+    if word == NO_WORD:
+        return NO_NUMBER
+    if word == 2:
+        return NOT_A_NUMBER
+    return MINUS_INFINITE if is_negative else INFINITE

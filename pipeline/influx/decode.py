@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.admission import Reason
 from pipeline.decoded import Decoded, table_of
-from pipeline.hashing import series_id_of
-from pipeline.influx.labels import BrokenKey, labels_of
+from pipeline.influx.labels import labels_of
 from pipeline.influx.lines import (
     BAD_FIELD,
     BAD_NUMBER,
@@ -22,6 +21,7 @@ from pipeline.influx.lines import (
 )
 from pipeline.key_ids import KeyIds
 from pipeline.line_faults import LineFault, shown
+from pipeline.new_labels import NewLabels
 
 # What is said of each fault of a line; "unable to parse" and "missing fields" are InfluxDB's words.
 FAULTS = {
@@ -39,8 +39,6 @@ FAULTS = {
         "the timestamp must be one whole number in the request's precision, at the line's end",
     ),
 }
-# Labels of new series that are kept for their announcement; the rest are read twice.
-_MAX_KEPT = 10_000
 _MAX_WORDED = 100
 
 
@@ -75,7 +73,7 @@ class InfluxReader:
         lines = decode_lines(body, tenant_seed, precision, now_ms)
         met = _Met(body, lines, tenant_seed)
         keys = np.ascontiguousarray(lines.rows["key"])
-        ids = self._ids.resolve(keys, np.ones(len(keys), dtype=np.bool_), met.meet)
+        ids = self._ids.resolve(keys, np.ones(len(keys), dtype=np.bool_), met.id_of)
         faults = [_fault_of(body, one) for one in lines.bad_lines]
         n_bad = lines.n_bad
         good = np.flatnonzero(ids)
@@ -87,37 +85,18 @@ class InfluxReader:
         return Points(_decoded(lines, good, ids, met), faults, n_bad, lines.n_strings)
 
 
-class _Met:
-    """Labels of one body's new series: looked up for their id, and mostly kept until announced."""
+class _Met(NewLabels):
+    """A body's new series, by row."""
 
     def __init__(self, body: NDArray[np.uint8], lines: Lines, tenant_seed: np.uint64) -> None:
+        super().__init__(lambda row: labels_of(body, lines, row), tenant_seed)
         self._body = body
-        self._lines = lines
-        self._seed = tenant_seed
-        self._kept: dict[int, dict[str, str]] = {}
-
-    def meet(self, row: int) -> int:
-        """Return the id of a row's series, 0 where its tags are broken."""
-        try:
-            labels = labels_of(self._body, self._lines, row)
-        except BrokenKey:
-            return 0
-        if len(self._kept) < _MAX_KEPT:
-            self._kept[row] = labels
-        return series_id_of(self._seed, labels)
-
-    def labels(self, row: int) -> dict[str, str]:
-        """Return the labels of a row whose id is known."""
-        return self._kept.get(row) or labels_of(self._body, self._lines, row)
+        self._rows = lines.rows
 
     def fault_of(self, row: int) -> LineFault:
         """Return what is wrong with a row that has no id."""
-        one = self._lines.rows[row]
-        words = "its tags cannot be read"
-        try:
-            labels_of(self._body, self._lines, row)
-        except BrokenKey as error:
-            words = str(error)
+        one = self._rows[row]
+        words = self.fault(row) or "its tags cannot be read"
         text = shown(self._body, int(one["key_start"]), int(one["key_end"]))
         message = f"unable to parse {text}: {words}"
         return LineFault(int(one["line"]), Reason.BAD_LABELS, message)

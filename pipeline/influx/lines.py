@@ -25,7 +25,6 @@ from pipeline.influx.scan import (
     STRING,
     TAB,
     TRUE,
-    end_of_line,
     end_of_name,
     end_of_string,
     end_of_value,
@@ -35,6 +34,7 @@ from pipeline.influx.scan import (
     skip_spaces,
 )
 from pipeline.numbers import parse_numbers
+from pipeline.text_scan import end_of_line
 
 # key: 64 bits for tenant, measurement and tags as sent, and field; never 0. Places in the body:
 # of the key (measurement and tags), of the field's name, and of the value where it is a decimal.

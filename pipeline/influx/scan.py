@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.text_scan import is_decimal
+
 TAB, NEWLINE, RETURN, SPACE, QUOTE, HASH = 0x09, 0x0A, 0x0D, 0x20, 0x22, 0x23
 COMMA, EQUALS, BACKSLASH = 0x2C, 0x3D, 0x5C
 _PLUS, _MINUS, _POINT, _0, _9 = 0x2B, 0x2D, 0x2E, 0x30, 0x39
@@ -32,14 +34,6 @@ def end_of_name(body: NDArray[np.uint8], at: int, end: int, is_field: bool) -> i
             continue
         if byte in (SPACE, NEWLINE) or (is_field and byte in (EQUALS, COMMA)):
             break
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def end_of_line(body: NDArray[np.uint8], at: int, end: int) -> int:
-    """Return where the next newline stands, or the end."""
-    while at < end and body[at] != NEWLINE:
         at += 1
     return at
 
@@ -90,23 +84,7 @@ def kind_of(body: NDArray[np.uint8], at: int, end: int) -> int:
         return _boolean(body, at, end)
     if last in (_LOWER_I, _LOWER_U):
         return INTEGER
-    at += first in (_PLUS, _MINUS)
-    n_digits = 0
-    has_point = False
-    while at < end and (_0 <= body[at] <= _9 or (body[at] == _POINT and not has_point)):
-        has_point = has_point or body[at] == _POINT
-        n_digits += body[at] != _POINT
-        at += 1
-    if n_digits == 0:
-        return NO_NUMBER
-    if at < end and body[at] in (_UPPER_E, _LOWER_E):
-        at += 1
-        at += at < end and body[at] in (_PLUS, _MINUS)
-        n_digits = 0
-        while at < end and _0 <= body[at] <= _9:
-            n_digits += 1
-            at += 1
-    return FLOAT if at == end and n_digits > 0 else NO_NUMBER
+    return FLOAT if is_decimal(body, at + (first in (_PLUS, _MINUS)), end) else NO_NUMBER
 
 
 @njit(cache=True, nogil=True)

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.admission import Reason
 from pipeline.decoded import Decoded, Metadata, table_of
-from pipeline.hashing import series_id_of
 from pipeline.key_ids import KeyIds
-from pipeline.otlp.attributes import BadText
+from pipeline.new_labels import NewLabels
 from pipeline.otlp.labels import Naming, SeriesLabels
 from pipeline.otlp.metrics import EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY
 from pipeline.otlp.rows import (
@@ -42,8 +41,6 @@ FAULTS = {
     BAD_SCALE: (Reason.BAD_SAMPLE, "scale is not from -32 to 32"),
     NOT_UTF8: (Reason.BAD_LABELS, "the metric's name, an attribute or the unit is not UTF-8"),
 }
-# Labels of new series that are kept for their announcement; the rest are read twice.
-_MAX_KEPT = 10_000
 _TYPES = np.zeros(1 + max(GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY), dtype=np.uint8)
 _TYPES[[GAUGE, SUM]] = MetricType.GAUGE
 _TYPES[[HISTOGRAM, EXPONENTIAL_HISTOGRAM]] = MetricType.HISTOGRAM
@@ -95,49 +92,28 @@ class OtlpReader:
         rows = export.rows
         keys = np.ascontiguousarray(rows["key"])
         is_sound = rows["fault"] == NO_FAULT
-        ids = self._ids.resolve(keys, is_sound, met.meet)
+        ids = self._ids.resolve(keys, is_sound, met.id_of)
         is_in_time = (rows["time_ms"] >= oldest_ms) & (rows["time_ms"] <= newest_ms) & (ids != 0)
         newest_of = _newest(export, is_in_time)
         targets = _targets(export)
-        target_ids = self._ids.resolve(targets, newest_of >= 0, met.meet_target)
+        target_ids = self._ids.resolve(targets, newest_of >= 0, met.target_id_of)
         return _points(export, met, ids, target_ids, newest_of)
 
 
-class _Met:
-    """Labels of one body's new series: looked up for their id, and mostly kept until announced."""
+class _Met(NewLabels):
+    """A body's new series: of row n, and below 0 the target_info of resource -1 - n."""
 
     def __init__(self, series: SeriesLabels, tenant_seed: np.uint64) -> None:
         self.series = series
-        self._seed = tenant_seed
-        self._kept: dict[int, dict[str, str]] = {}
 
-    def meet(self, row: int) -> int:
-        """Return the id of a row's series, 0 for what is not UTF-8."""
-        try:
-            labels = self.series.labels_of(row)
-        except BadText:
-            return 0
-        return self._keep(row, labels)
+        def labels_of(number: int) -> dict[str, str] | None:
+            return series.labels_of(number) if number >= 0 else series.target_info_of(-1 - number)
 
-    def meet_target(self, resource: int) -> int:
+        super().__init__(labels_of, tenant_seed)
+
+    def target_id_of(self, resource: int) -> int:
         """Return the id of a resource's target_info, 0 where it has none."""
-        try:
-            labels = self.series.target_info_of(resource)
-        except BadText:
-            return 0
-        return 0 if labels is None else self._keep(-1 - resource, labels)
-
-    def _keep(self, of: int, labels: dict[str, str]) -> int:
-        if len(self._kept) < _MAX_KEPT:
-            self._kept[of] = labels
-        return series_id_of(self._seed, labels)
-
-    def labels(self, of: int) -> dict[str, str]:
-        """Return the labels of a row, or of the target_info of resource -1 - of."""
-        labels = self._kept.get(of)
-        if labels is None:
-            labels = self.series.labels_of(of) if of >= 0 else self.series.target_info_of(-1 - of)
-        return labels or {}
+        return self.id_of(-1 - resource)
 
 
 def _newest(export: Export, is_good: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_open_metrics
 
+from pipeline import new_labels
 from pipeline.admission import Reason
 from pipeline.errors import TooManySamples
-from pipeline.exposition import decode, lines
+from pipeline.exposition import lines
 from pipeline.exposition.decode import ExpositionReader, Points
 from pipeline.hashing import series_id_of, tenant_hash
 from schemas.series import MetricType
@@ -266,8 +267,15 @@ def test_few_of_many_broken_lines_are_worded() -> None:
     assert [one.line for one in found.faults] == [*range(1, 101), *range(501, 601)]
 
 
+def test_a_family_that_is_declared_again_is_another_one() -> None:
+    found = read("# TYPE a counter\na 0.0\na 0.0\n# TYPE a histogram\na 0.0\n# UNIT a s\na 1\n")
+
+    kinds = [(kind, unit) for *_, kind, unit in samples(found)]
+    assert kinds == [("counter", ""), ("counter", ""), ("histogram", ""), ("histogram", "s")]
+
+
 def test_labels_beyond_those_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_MAX_KEPT", 1)
+    monkeypatch.setattr(new_labels, "_MAX_KEPT", 1)
 
     found = read('a{x="1"} 1\na{x="2"} 1\n')
 

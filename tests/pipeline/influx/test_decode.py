@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from pipeline import new_labels
 from pipeline.admission import Reason
 from pipeline.hashing import series_id_of, tenant_hash
-from pipeline.influx import decode
 from pipeline.influx.decode import InfluxReader, Points
 from pipeline.influx.labels import BrokenKey, labels_of
 from pipeline.influx.lines import decode_lines
@@ -93,7 +93,7 @@ def test_few_of_many_broken_lines_are_worded() -> None:
 
 
 def test_labels_beyond_those_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_MAX_KEPT", 1)
+    monkeypatch.setattr(new_labels, "_MAX_KEPT", 1)
 
     points = read("m,a=1 x=1\nm,a=2 x=1\nm,a=3 x=1")
 
