@@ -70,7 +70,7 @@ def test_the_ratio_is_of_runs_of_one_load() -> None:
 
 def test_quick_benches_of_the_pipeline_write_one_file_of_figures(tmp_path: Path) -> None:
     """Machine, versions, seed and every repeat stand in it."""
-    names = ("remote_write", "json", "windows")
+    names = ("remote_write", "json", "protocols", "windows")
     only = [word for name in names for word in ("--only", name)]
 
     code = main(["--quick", "--seed", "3", "--out", str(tmp_path), *only])
@@ -104,6 +104,8 @@ def test_every_bench_of_the_issue_is_there() -> None:
     assert set(BENCHES) == {
         "remote_write",
         "json",
+        "protocols",
+        "edge",
         "windows",
         "archive",
         "codecs",
