@@ -12,6 +12,7 @@ from schemas.config import Key
 from topology.clock import now_ms
 from topology.keys import Access, KeyRing, key_of_request
 from topology.metrics import Metrics
+from topology.openapi import Documented, Spec
 from topology.tenants import DEFAULT_TENANT, Tenant
 
 _RETRY_AFTER_S = "2"
@@ -125,16 +126,17 @@ def named_past_tenant(ring: KeyRing, access: Access, named: str | None) -> str |
     return named
 
 
-def measured_route(
+def measured_route(  # noqa: PLR0913, PLR0917 - what a route is made of
     path: str,
     methods: Sequence[str],
     handle: Callable[[Request], Awaitable[Response]],
     metrics: Metrics,
     refuse: Callable[[Request, Refused], Response] = lambda _, refused: answer_refused(refused),
+    spec: Spec | None = None,
 ) -> Route:
     """Return a route whose handler may raise Refused, and whose requests are measured.
 
-    refuse: makes the answer to what was refused.
+    refuse: makes the answer to what was refused. spec: what the OpenAPI document says of it.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -149,7 +151,7 @@ def measured_route(
         metrics.http_request.labels(path, str(response.status_code)).observe(elapsed_s)
         return response
 
-    return Route(path, endpoint, methods=list(methods))
+    return Documented(path, endpoint, methods, spec or Spec())
 
 
 def refused_headers(refused: Refused) -> dict[str, str]:

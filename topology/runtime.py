@@ -22,7 +22,10 @@ from topology.http_server import KEEP_ALIVE_S, Server, allow_connections, listen
 from topology.logs import configure_logs
 from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
+from topology.openapi import document_route
 from topology.settings import Settings
+from topology.tls import tls_of
+from topology.web import Web
 
 # Names the supervisor's process; the role leaves when that is gone.
 PARENT_ENV = "OBSERVAI_PARENT_PID"
@@ -67,6 +70,7 @@ class Context:
     log: structlog.stdlib.BoundLogger
     stopping: asyncio.Event
     failed: str | None = None
+    _watches: list[asyncio.Task[None]] = field(default_factory=list)
     _servers: list[tuple[Server, asyncio.Task[None]]] = field(default_factory=list)
 
     def fail(self, reason: str) -> None:
@@ -77,9 +81,9 @@ class Context:
 
     async def serve(self, routes: Sequence[BaseRoute] = ()) -> None:
         """Serve the routes and the health endpoints on the role's port until the role ends."""
-        app = Starlette(routes=[*routes, *self._health_routes()])
+        tls = tls_of(self.settings)
         config = uvicorn.Config(
-            app,
+            self._application(routes, is_tls=tls is not None),
             host=self.settings.host,
             port=self.settings.listen_port or self.settings.role_port(self.role),
             log_config=None,
@@ -91,7 +95,10 @@ class Context:
             timeout_graceful_shutdown=5,
             limit_concurrency=self.settings.max_connections,
             ws="none",
+            ssl_context_factory=(lambda *_: tls.context) if tls else None,
         )
+        if tls is not None:
+            self._watches.append(asyncio.create_task(tls.watch(self.log)))
         server = Server(config)
         listener = listen(config.host, config.port)
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -105,6 +112,16 @@ class Context:
             server.leave()
             await task
         self._servers.clear()
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        self._watches.clear()
+
+    def _application(self, routes: Sequence[BaseRoute], *, is_tls: bool) -> Web:
+        """Return the role's application, with what every answer has."""
+        every = [*routes, document_route(self.role, routes), *self._health_routes()]
+        log = self.log if self.settings.access_log else None
+        return Web(Starlette(routes=every), every, self.settings.origins, is_tls=is_tls, log=log)
 
     def _health_routes(self) -> list[Route]:
         async def livez(_: Request) -> Response:

@@ -118,6 +118,18 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         2000, ge=10, description="HTTP connections of a process; on more, requests get 503"
     )
+    tls_cert: Path | None = Field(
+        None, description="certificate chain as PEM, read again when it changes; unset: no TLS"
+    )
+    tls_key: Path | None = Field(None, description="its key as PEM")
+    cors_origins: str | None = Field(
+        None,
+        description="origins that browsers may call from, such as `https://app.example.com`, with "
+        "commas between them, or `*`",
+    )
+    access_log: bool = Field(
+        default=False, description="a line for each HTTP request, without its query and headers"
+    )
     memory_bytes: int = Field(
         2048 * MIB,
         ge=256 * MIB,
@@ -210,7 +222,14 @@ class Settings(BaseSettings):
     def role_url(self, role: str) -> str:
         """URL of a role's HTTP server as clients on this machine reach it."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared
-        return f"http://{host}:{self.role_port(role)}"
+        scheme = "http" if self.tls_cert is None else "https"
+        return f"{scheme}://{host}:{self.role_port(role)}"
+
+    @property
+    def origins(self) -> list[str]:
+        """The allow-list of origins."""
+        listed = (self.cors_origins or "").split(",")
+        return [one.strip() for one in listed if one.strip()]
 
 
 def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:

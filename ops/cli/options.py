@@ -42,4 +42,9 @@ def settings_of(
     # As everywhere in the command line: loaded when needed.
     from topology.settings import load_settings
 
-    return load_settings(config, data_dir=data_dir, host=host, port=port, **further)
+    settings = load_settings(config, data_dir=data_dir, host=host, port=port, **further)
+    if settings.tls_cert is not None:
+        from ops.api import trust_own_certificate
+
+        trust_own_certificate(settings)
+    return settings

@@ -22,7 +22,7 @@ from topology.edge.protocols.influx_probes import probe_routes
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.quotas import Quotas
 from topology.edge.rejections import Example, Rejections, examples_of
-from topology.edge.routes import make_endpoints
+from topology.edge.routes import make_endpoints, spec_of
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.runtime import Context
@@ -72,7 +72,14 @@ class Edge:
         """Return the routes for Context.serve."""
         metrics = self._context.metrics
         takes = [
-            measured_route(one.path, one.methods, partial(self._take, one), metrics, one.refuse)
+            measured_route(
+                one.path,
+                one.methods,
+                partial(self._take, one),
+                metrics,
+                one.refuse,
+                spec_of(one.path),
+            )
             for one in self._endpoints
         ]
         tells = [measured_route(path, ["GET"], self._status, metrics) for path in json_points.PATHS]

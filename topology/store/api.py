@@ -11,11 +11,19 @@ from starlette.routing import Route
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.guard import MAX_SQL_CHARS, RefusedStatement, check
 from topology.store.queries import FORMATS, Queries, QueryFailed
 
 PATH = "/api/v1/sql"
 _NAMES = ("query", "sql", "q")
+
+
+_SPEC = Spec(
+    "answers SQL over the relations of the key's tenant",
+    media_types=("text/plain", "application/json", "application/x-www-form-urlencoded"),
+    query=(("query", "the statement"), ("format", "json, csv, arrow or parquet")),
+)
 
 
 class SqlApi:
@@ -32,7 +40,7 @@ class SqlApi:
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
-        return [measured_route(PATH, ["GET", "POST"], self._answer, self._metrics)]
+        return [measured_route(PATH, ["GET", "POST"], self._answer, self._metrics, spec=_SPEC)]
 
     async def _answer(self, request: Request) -> Response:
         access = authorize(self._ring, request, "read")

@@ -13,12 +13,14 @@ from starlette.applications import Starlette
 
 from schemas.events import Rejected, encode_events
 from schemas.topics import Topic
+from tests.topology.documents import check_document
 from tests.topology.running import bootstrap, make_context, producing, read_topic
 from tests.topology.store.rows import read, store_series
 from tests.waiting import wait_until_async
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
 from topology.keys import KeyRing
+from topology.openapi import document_route
 from topology.settings import Settings
 from topology.store.administration import Administration
 from topology.store.api import SqlApi
@@ -81,7 +83,8 @@ async def deployment(
     async with producing(settings) as producer:
         administration = Administration(context, feed, queries, producer)
         sql = SqlApi(feed.ring, queries, context.metrics)
-        app = Starlette(routes=[*administration.routes(), *sql.routes()])
+        routes = [*administration.routes(), *sql.routes()]
+        app = Starlette(routes=[*routes, document_route("store", routes)])
         await follower.start()
         tasks = await administration.begin(engine, Gate(None))
         async with httpx.AsyncClient(
@@ -384,3 +387,14 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     assert "101 rules: a tenant may have 100" in many.json()["error"]
     assert (refused.status_code, of_other.status_code) == (403, 403)
     assert (shown.json(), none.json()) == (rules, {"rule": []})
+
+
+async def test_the_document_of_the_admin_api_holds_for_whatever_is_sent(store: Store) -> None:
+    document = (await store.http.get("/openapi.json")).json()
+    await check_document(store.http, document, store.operator)
+
+    assert {f"{ADMIN}{path}" for path in ("/tenants", "/keys", "/audit")} <= set(document["paths"])
+    body = document["paths"][f"{ADMIN}/keys"]["post"]["requestBody"]
+    schema = document["components"]["schemas"]["NewKey"]
+    assert body["content"]["application/json"]["schema"]["$ref"].endswith("/NewKey")
+    assert schema["required"] == ["scopes"]

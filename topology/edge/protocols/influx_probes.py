@@ -14,6 +14,7 @@ from topology.edge.protocols.influx import key_of, refuse_1
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 
 _VERSION = version("observai-hub")
 # Clients read a version of InfluxDB from it, and some compare it.
@@ -22,13 +23,21 @@ _MAX_FORM_BYTES = 8192
 _SHOW = re.compile(r"\s*show\s+databases\s*;?\s*", re.IGNORECASE)
 _CREATE = re.compile(r"\s*create\s+database\s.*", re.IGNORECASE | re.DOTALL)
 
+_PING = Spec("says that it is there", answers=(204,), needs_key=False)
+_HEALTH = Spec("says that it takes writes", needs_key=False)
+_QUERY = Spec(
+    "names the databases that a client may write to",
+    media_types=("application/x-www-form-urlencoded",),
+    query=(("q", "SHOW DATABASES"),),
+)
+
 
 def probe_routes(ring: KeyRing, metrics: Metrics) -> list[Route]:
     """Return the routes; only the query needs a key."""
     return [
-        measured_route("/ping", ["GET", "HEAD"], _ping, metrics),
-        measured_route("/health", ["GET"], _health, metrics),
-        measured_route("/query", ["GET", "POST"], partial(_query, ring), metrics, refuse_1),
+        measured_route("/ping", ["GET", "HEAD"], _ping, metrics, spec=_PING),
+        measured_route("/health", ["GET"], _health, metrics, spec=_HEALTH),
+        measured_route("/query", ["GET", "POST"], partial(_query, ring), metrics, refuse_1, _QUERY),
     ]
 
 

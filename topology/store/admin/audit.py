@@ -10,6 +10,7 @@ from topology.clock import now_ms
 from topology.http import authorize, measured_route, named_past_tenant
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.admin.changes import json_response, rfc3339
 from topology.store.admin.numbers import number
 from topology.store.queries import Queries
@@ -30,6 +31,17 @@ _STATEMENT = """
     """
 
 
+_SPEC = Spec(
+    "who did what, when and from where",
+    query=(
+        ("tenant", "about whom"),
+        ("from_ms", "since when, in ms since 1970"),
+        ("to_ms", "until when"),
+        ("limit", "so many entries, the newest"),
+    ),
+)
+
+
 class AuditApi:
     """The route. An operator sees all entries, another administrator those about its tenant."""
 
@@ -40,7 +52,7 @@ class AuditApi:
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
-        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+        return [measured_route(PATH, ["GET"], self._answer, self._metrics, spec=_SPEC)]
 
     async def _answer(self, request: Request) -> Response:
         access = authorize(self._ring, request, "admin")

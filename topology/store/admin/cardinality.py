@@ -11,6 +11,7 @@ from topology.clock import now_ms
 from topology.http import authorize, measured_route, named_tenant
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.admin.changes import json_response
 from topology.store.admin.numbers import number
 from topology.store.queries import Queries
@@ -38,6 +39,16 @@ _LABELS = f"""
 """  # noqa: S608 - a constant
 
 
+_SPEC = Spec(
+    "where a tenant's series come from",
+    query=(
+        ("tenant", "for operators: whose"),
+        ("within_min", "series announced in so many minutes"),
+        ("limit", "so many metrics and labels"),
+    ),
+)
+
+
 class CardinalityApi:
     """The route: of the key's own tenant, or for an operator of any."""
 
@@ -48,7 +59,7 @@ class CardinalityApi:
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
-        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+        return [measured_route(PATH, ["GET"], self._answer, self._metrics, spec=_SPEC)]
 
     async def _answer(self, request: Request) -> Response:
         access = authorize(self._ring, request, "admin")

@@ -15,6 +15,7 @@ from topology.clock import now_ms
 from topology.http import Refused, authorize, measured_route, named_past_tenant, named_tenant
 from topology.keys import Access, KeyRing, generate_key
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.admin.changes import Action, Changes, json_response, read_body, rfc3339
 from topology.store.queries import Queries
 from topology.tenants import DEFAULT_TENANT
@@ -46,6 +47,10 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     overlap_s: Seconds = _DAY_S
 
 
+_CREATE = Spec("makes a key, which is shown once", NewKey, answers=(201,))
+_ROTATE = Spec("makes a key in place of another", Rotation, answers=(201,))
+
+
 class KeysApi:
     """The routes. What a key is shows once, in the answer that makes it."""
 
@@ -59,9 +64,11 @@ class KeysApi:
         """Return the routes for Context.serve."""
         return [
             measured_route(PATH, ["GET"], self._list, self._metrics),
-            measured_route(PATH, ["POST"], self._create, self._metrics),
+            measured_route(PATH, ["POST"], self._create, self._metrics, spec=_CREATE),
             measured_route(PATH + "/{key_id}", ["DELETE"], self._revoke, self._metrics),
-            measured_route(PATH + "/{key_id}/rotate", ["POST"], self._rotate, self._metrics),
+            measured_route(
+                PATH + "/{key_id}/rotate", ["POST"], self._rotate, self._metrics, spec=_ROTATE
+            ),
         ]
 
     async def _list(self, request: Request) -> Response:

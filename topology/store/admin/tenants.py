@@ -14,6 +14,7 @@ from topology.clock import now_ms
 from topology.http import Refused, administered, authorize, measured_route, named_tenant
 from topology.keys import Access, KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.admin.changes import Action, Changes, json_response, read_body, rfc3339
 from topology.tenants import DEFAULT_TENANT, LIMIT_NAMES, WrongLimits, check_limits
 
@@ -40,6 +41,10 @@ class TenantChange(msgspec.Struct, forbid_unknown_fields=True):
     unset: list[str] = []
 
 
+_ADD = Spec("adds a tenant", NewTenant, answers=(201,))
+_SET = Spec("changes a tenant's tier and limits", TenantChange)
+
+
 class TenantsApi:
     """The routes."""
 
@@ -53,9 +58,9 @@ class TenantsApi:
         return [
             measured_route(TIERS_PATH, ["GET"], self._tiers, self._metrics),
             measured_route(PATH, ["GET"], self._list, self._metrics),
-            measured_route(PATH, ["POST"], self._add, self._metrics),
+            measured_route(PATH, ["POST"], self._add, self._metrics, spec=_ADD),
             measured_route(PATH + "/{name}", ["GET"], self._show, self._metrics),
-            measured_route(PATH + "/{name}", ["PATCH"], self._set, self._metrics),
+            measured_route(PATH + "/{name}", ["PATCH"], self._set, self._metrics, spec=_SET),
             measured_route(PATH + "/{name}", ["DELETE"], self._remove, self._metrics),
         ]
 
