@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.bench import (
+    anomaly_model,
     archive,
     codecs,
     edge,
     end_to_end,
+    fleet,
     idle,
     json_ingest,
     live,
@@ -48,6 +50,8 @@ BENCHES: dict[str, Callable[[Plan], Measurement]] = {
         scaling,
         tenants,
         idle,
+        anomaly_model,
+        fleet,
     )
 }
 _WIDTH = 120
@@ -81,6 +85,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help=f"scrapes of the load (default {Plan().steps})")
     parser.add_argument("--repeats", type=int, help=f"default {Plan().repeats}")
     parser.add_argument("--seed", type=int, default=Plan().seed)
+    parser.add_argument("--corpora", help="folder of labelled series, for the anomaly figures")
     parser.add_argument("--out", type=Path, default=ROOT / "bench-results", help="folder")
     return parser.parse_args(arguments)
 
@@ -94,6 +99,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         steps=given.steps or base.steps,
         idle_s=base.idle_s,
         is_quick=given.quick,
+        corpora=given.corpora,
     )
 
 

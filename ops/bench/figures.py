@@ -46,7 +46,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all benchmarks are told: how large, how often, and with which seed."""
+    """What all benchmarks are told: how large, how often, and with which seed.
+
+    corpora: folder of labelled series, for what scores them.
+    """
 
     seed: int = 1
     repeats: int = 5
@@ -54,6 +57,7 @@ class Plan:
     steps: int = 60
     idle_s: float = 20.0
     is_quick: bool = False
+    corpora: str | None = None
 
 
 @dataclass(slots=True)

@@ -11,10 +11,13 @@ import numpy as np
 from numba import njit
 
 from pipeline.anomaly.parameters import N_BINS, N_PAIRS, Parameters
-from pipeline.anomaly.state import HOURS, THIRDS, Model
+from pipeline.anomaly.state import HOURS, LOW_BITS, Model
 
 HOUR_S = 3600.0
 _FIRST_STEP_S = 300.0
+_TO_MONDAY = 72  # hours from the Monday before 1970 to 1970
+_SATURDAY = 5
+_NO_TIE = 1 + 1e-5
 
 
 @njit(inline="always")
@@ -30,9 +33,10 @@ def hour_of(time_s: float) -> int:
 
 
 @njit(inline="always")
-def third_of(time_s: float) -> int:
-    """Return which three hours of the week a time is in; the week begins on Monday."""
-    return int(np.floor(time_s / HOUR_S) + 72) // 3 % THIRDS
+def kind_of(time_s: float) -> int:
+    """Return the hour of the day in UTC, HOURS more on Saturday and Sunday."""
+    hours = int(np.floor(time_s / HOUR_S)) + _TO_MONDAY
+    return hours % HOURS + (HOURS if hours // HOURS % 7 >= _SATURDAY else 0)
 
 
 @njit(inline="always")
@@ -56,27 +60,28 @@ def pair_novelty(model: Model, value: float, width: float, constants: Parameters
     n = model.n
     x = np.float32(value)
     last = model.last
-    near, old, at, oldest = np.float32(np.inf), np.float32(np.inf), 0, 0
+    near, old, at, oldest, longest = np.float32(np.inf), np.float32(np.inf), 0, 0, -1
     for j in range(model.n_pairs):
         distance = abs(model.pair_now[j] - x) + abs(model.pair_last[j] - last)
         if distance < near:
             near, at = distance, j
-        if n - model.pair_born[j] > constants.young and distance < old:
+        if ((n - model.pair_born[j]) & LOW_BITS) > constants.young and distance < old:
             old = distance
-        if model.pair_used[j] < model.pair_used[oldest]:
-            oldest = j
+        unused = (n - model.pair_used[j]) & LOW_BITS
+        if unused > longest:
+            oldest, longest = j, unused
     if near > 2.0 * width * constants.radius:
         if model.n_pairs < N_PAIRS:
             oldest = model.n_pairs
             model.n_pairs += 1
         model.pair_now[oldest] = x
         model.pair_last[oldest] = last
-        model.pair_born[oldest] = n
+        model.pair_born[oldest] = n & LOW_BITS
         at = oldest
     else:
         model.pair_now[at] += constants.learning * (x - model.pair_now[at])
         model.pair_last[at] += constants.learning * (last - model.pair_last[at])
-    model.pair_used[at] = n
+    model.pair_used[at] = n & LOW_BITS
     return old / (2.0 * width) if old < np.inf else 0.0
 
 
@@ -84,7 +89,7 @@ def pair_novelty(model: Model, value: float, width: float, constants: Parameters
 def _match_bin(model: Model, width: float, constants: Parameters) -> Any:
     """Return how far a finished bin is from all bins seen, and learn it."""
     spread = model.bin_high - model.bin_low
-    near, at, oldest = np.float32(np.inf), 0, 0
+    near, at, oldest, longest = np.float32(np.inf), 0, 0, -1
     for j in range(model.n_protos):
         distance = (
             abs(model.proto_value[j] - model.bin_value)
@@ -93,8 +98,9 @@ def _match_bin(model: Model, width: float, constants: Parameters) -> Any:
         )
         if distance < near:
             near, at = distance, j
-        if model.proto_used[j] < model.proto_used[oldest]:
-            oldest = j
+        unused = (model.n_bins - model.proto_used[j]) & LOW_BITS
+        if unused > longest:
+            oldest, longest = j, unused
     rate = constants.learning
     if near > 2.0 * width * constants.radius:
         rate, at = 1.0, oldest
@@ -104,7 +110,7 @@ def _match_bin(model: Model, width: float, constants: Parameters) -> Any:
     model.proto_value[at] += rate * (model.bin_value - model.proto_value[at])
     model.proto_before[at] += rate * (model.bin_before - model.proto_before[at])
     model.proto_range[at] += rate * (spread - model.proto_range[at])
-    model.proto_used[at] = model.n_bins
+    model.proto_used[at] = model.n_bins & LOW_BITS
     return near / (2.0 * width) if near < np.inf else 0.0
 
 
@@ -113,7 +119,8 @@ def bin_novelty(model: Model, value: float, width: float, constants: Parameters)
     """Add a value to the bin; where that finishes it, return how new it is, else 0."""
     if model.bin_n == 0:
         model.bin_value = model.bin_low = model.bin_high = value
-    elif abs(value - model.level) > abs(model.bin_value - model.level):
+    # The second window of a series ties with the first: the level is their mean.
+    elif abs(value - model.level) > _NO_TIE * abs(model.bin_value - model.level):
         model.bin_value = value
     model.bin_low = min(model.bin_low, value)
     model.bin_high = max(model.bin_high, value)
@@ -134,26 +141,34 @@ def day_base(model: Model, hour: int, constants: Parameters) -> Any:
 
 
 @njit(inline="always")
-def week_base(model: Model, third: int, base: float, constants: Parameters) -> Any:
-    """Return what is usual at these hours of the week, the day's base where that is not known."""
-    return model.week[third] if model.week_visits[third] >= constants.visits else base
+def kind_base(model: Model, kind: int, base: float, constants: Parameters) -> Any:
+    """Return what is usual at this hour of such a day, the base where that is not known."""
+    return model.kind[kind] if model.kind_visits[kind] >= constants.visits else base
 
 
 @njit(inline="always")
 def learn_season(
-    model: Model, value: float, hour: int, third: int, step_s: float, constants: Parameters
+    model: Model, value: float, time_s: float, hour: int, kind: int, constants: Parameters
 ) -> None:
-    """Move the means of the hour and of the third of the week towards a value."""
-    rate = constants.hour_rate * min(step_s, HOUR_S) / HOUR_S
-    model.day_n[hour] = min(model.day_n[hour] + 1, 65535)
-    model.week_n[third] = min(model.week_n[third] + 1, 65535)
-    if hour != model.hour - 1:
+    """Move the means of the hour, on all days and on such days, towards a value.
+
+    A mean of the first visits by time, later one that forgets. How much of an hour a mean has seen
+    follows from its visits and from the time within this one.
+    """
+    hours = time_s / HOUR_S
+    share = min(model.step_s / HOUR_S, 1.0)
+    seen = min(hours - np.floor(hours) + share, 1.0)
+    if model.n == 0 or np.floor(hours) != np.floor(model.time_s / HOUR_S):
         model.day_visits[hour] = min(model.day_visits[hour] + 1, 255)
-    if third != model.third - 1:
-        model.week_visits[third] = min(model.week_visits[third] + 1, 255)
-    model.hour, model.third = hour + 1, third + 1
-    model.day[hour] += max(1.0 / model.day_n[hour], rate) * (value - model.day[hour])
-    model.week[third] += max(1.0 / model.week_n[third], rate) * (value - model.week[third])
+        model.kind_visits[kind] = min(model.kind_visits[kind] + 1, 255)
+        if model.day_visits[hour] == 1:
+            model.day[hour] = value
+        if model.kind_visits[kind] == 1:
+            model.kind[kind] = value
+    of_day = min(model.day_visits[hour] - 1 + seen, 1.0 / constants.hour_rate)
+    of_kind = min(model.kind_visits[kind] - 1 + seen, 1.0 / constants.hour_rate)
+    model.day[hour] += min(share / of_day, 1.0) * (value - model.day[hour])
+    model.kind[kind] += min(share / of_kind, 1.0) * (value - model.kind[kind])
 
 
 @njit(inline="always")
@@ -162,3 +177,19 @@ def learn_level(model: Model, value: float, away: float, away_season: float, rat
     model.spread += rate * (abs(away) - model.spread)
     if model.n > 0:
         model.season_spread += rate * (abs(away_season) - model.season_spread)
+
+
+@njit(inline="always")
+def has_stopped(model: Model, value: float, constants: Parameters) -> Any:
+    """Tell once in a run of equal values that it is long for this series, and learn it.
+
+    Each such run makes the next one that is told some ten times as long.
+    """
+    if model.n == 0 or np.float32(value) != model.last:
+        model.longest_run = max(model.longest_run, model.run)
+        model.run = 0
+        return False
+    model.run = min(model.run + 1, LOW_BITS)
+    usual = constants.stop_factor * (model.longest_run + 1)
+    has_moved = model.n - model.run >= constants.warm
+    return has_moved and model.run == int(max(usual, constants.stop_least))

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-N_PAIRS = 32
-N_BINS = 16
+N_PAIRS = 24
+N_BINS = 12
 
 
 class Parameters(NamedTuple):
@@ -13,27 +13,27 @@ class Parameters(NamedTuple):
     """
 
     warm: float = 150.0  # windows before the first score
-    level_windows: float = 300.0
-    drift_windows: float = 2000.0
-    leak: float = 1e-4  # of the range, a window
-    radius: float = 0.08  # of a prototype, as a share of twice the range
+    level_windows: float = 310.0
+    drift_windows: float = 2150.0
+    leak: float = 1.25e-4  # of the range, a window
+    radius: float = 0.088  # of a prototype, as a share of twice the range
     learning: float = 0.05  # of a prototype
     young: float = 6.0  # windows in which a new pair does not make itself usual
-    bin_windows: float = 12.0
-    level_unit: float = 5.25
-    pair_unit: float = 0.16
-    fast_cap: float = 1.3
-    fast_threshold: float = 1.87
+    bin_windows: float = 11.0
+    level_unit: float = 7.2
+    pair_unit: float = 0.24
+    fast_cap: float = 0.86
     gate: float = 0.01
-    coarse: float = 0.15
+    coarse: float = 0.175
     fall: float = 0.8
-    bin_unit: float = 0.06
-    drift_unit: float = 5.0
-    slow_cap: float = 1.9
-    slow_threshold: float = 4.05
-    smooth_s: float = 21_600.0
-    hour_rate: float = 0.1
+    bin_unit: float = 0.08
+    drift_unit: float = 6.2
+    slow_cap: float = 0.855
+    smooth_s: float = 16_000.0
+    hour_rate: float = 0.092
     visits: float = 3.0
+    stop_factor: float = 10.0  # of the longest run of equal windows
+    stop_least: float = 60.0  # windows
     refractory_s: float = 28_800.0
 
 

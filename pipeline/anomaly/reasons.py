@@ -13,24 +13,29 @@ class Reason(IntEnum):
     RANGE = 3
     PATTERN = 4
     DRIFT = 5
+    STOPPED = 6
 
 
 def words(code: int, value: float, expected: float, time_s: float) -> str:
     """Return one phrase for a reason: "3.2x the usual level for Monday 14:00"."""
+    usual = _level(value, expected, time_s)
+    side = "above" if value > expected else "below"
     match Reason(code):
         case Reason.NONE:
-            return ""
+            text = ""
         case Reason.LEARNING:
-            return "learning"
+            text = "learning"
         case Reason.LEVEL:
-            return _level(value, expected, time_s)
+            text = usual
         case Reason.RANGE:
-            return f"new {'high' if value > expected else 'low'}, {_level(value, expected, time_s)}"
+            text = f"new {'high' if value > expected else 'low'}, {usual}"
         case Reason.PATTERN:
-            return f"pattern not seen before, {_level(value, expected, time_s)}"
+            text = f"pattern not seen before, {usual}"
         case Reason.DRIFT:
-            side = "above" if value > expected else "below"
-            return f"for hours {side} the usual level for {_moment(time_s)}"
+            text = f"for hours {side} the usual level for {_moment(time_s)}"
+        case Reason.STOPPED:
+            text = f"stopped changing at {value:.4g}, {usual}"
+    return text
 
 
 def _level(value: float, expected: float, time_s: float) -> str:

@@ -10,7 +10,9 @@ from pipeline.anomaly.parameters import N_BINS, N_PAIRS
 Model = Any
 
 HOURS = 24
-THIRDS = 56  # of the week: three hours each
+KINDS = 48  # hours of working days, then those of weekends
+# Numbers of windows and bins are compared in so many bits.
+LOW_BITS = 0xFFFF
 
 # Values are kept as distances from `origin`, the series' first value, so that 32 bits are enough
 # for a series that moves little far from zero.
@@ -36,26 +38,25 @@ MODEL = np.dtype(
         ("bin_low", "<f4"),
         ("bin_high", "<f4"),
         ("bin_before", "<f4"),
-        ("bin_n", "<i4"),
         ("n_bins", "<i4"),
-        ("n_pairs", "<i4"),
-        ("n_protos", "<i4"),
-        ("hour", "<i2"),  # of the last window, plus one
-        ("third", "<i2"),
+        ("bin_n", "<i2"),
+        ("n_pairs", "<i2"),
+        ("n_protos", "<i2"),
+        ("run", "<u2"),
+        ("longest_run", "<u2"),
+        ("spare", "u1", 2),  # no byte without a name: snapshots of equal models are equal
         ("pair_now", "<f4", N_PAIRS),
         ("pair_last", "<f4", N_PAIRS),
-        ("pair_used", "<i4", N_PAIRS),
-        ("pair_born", "<i4", N_PAIRS),
         ("proto_value", "<f4", N_BINS),
         ("proto_before", "<f4", N_BINS),
         ("proto_range", "<f4", N_BINS),
-        ("proto_used", "<i4", N_BINS),
         ("day", "<f4", HOURS),
-        ("week", "<f4", THIRDS),
-        ("day_n", "<u2", HOURS),
-        ("week_n", "<u2", THIRDS),
+        ("kind", "<f4", KINDS),
+        ("pair_used", "<u2", N_PAIRS),
+        ("pair_born", "<u2", N_PAIRS),
+        ("proto_used", "<u2", N_BINS),
         ("day_visits", "u1", HOURS),
-        ("week_visits", "u1", THIRDS),
+        ("kind_visits", "u1", KINDS),
     ],
     align=True,
 )

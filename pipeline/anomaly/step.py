@@ -9,21 +9,24 @@ from numpy.typing import NDArray
 from pipeline.anomaly.model import (
     bin_novelty,
     day_base,
+    has_stopped,
     hour_of,
+    kind_base,
+    kind_of,
     learn_level,
     learn_season,
     note_step,
     pair_novelty,
-    third_of,
     tiny_of,
-    week_base,
 )
 from pipeline.anomaly.parameters import Parameters
 from pipeline.anomaly.rules import RuleRow
 from pipeline.anomaly.state import Model
 
 # Codes of pipeline.anomaly.reasons, as plain numbers for compiled code.
-_LEARNING, _LEVEL, _RANGE, _PATTERN, _DRIFT = 1, 2, 3, 4, 5
+_LEARNING, _LEVEL, _RANGE, _PATTERN, _DRIFT, _STOPPED = 1, 2, 3, 4, 5, 6
+# Anomalous, and no more: a line that has stopped has no size.
+_STOP_SCORE = 1.05
 
 
 @njit(inline="always")
@@ -72,14 +75,14 @@ def step(
         model.origin = value
         model.born_s = time_s
     x = value - model.origin
-    hour, third = hour_of(time_s), third_of(time_s)
+    hour, kind = hour_of(time_s), kind_of(time_s)
     step_s = note_step(model, time_s)
     tiny = tiny_of(model.level + model.origin)
     width = model.high - model.low + tiny
     # Level
     away = x - model.level
     day = day_base(model, hour, constants)
-    week = week_base(model, third, day, constants)
+    of_kind = kind_base(model, kind, day, constants)
     away_season = x - day
     level_scale, season_scale = model.spread + tiny, model.season_spread + tiny
     far = min(abs(away) / level_scale, abs(away_season) / season_scale) if n > 1 else 0.0
@@ -91,29 +94,30 @@ def step(
     # Season
     drift = 0.0
     if n > 0:
-        model.drift += (x - week - model.drift) * min(1.0, step_s / constants.smooth_s)
+        model.drift += (x - of_kind - model.drift) * min(1.0, step_s / constants.smooth_s)
         drift = abs(model.drift) / (np.sqrt(model.drift_square) + tiny) if n > 1 else 0.0
     factor = max(1.0, model.step_s / 300.0) ** constants.coarse
     if (x - model.last) * away < 0:
         factor *= constants.fall
-    factor *= min(new_pair / constants.gate, 1.0) / constants.fast_threshold
+    factor *= min(new_pair / constants.gate, 1.0)
     fast = factor * (
         _square(far / constants.level_unit, constants.fast_cap)
         + _square(new_pair / constants.pair_unit, constants.fast_cap)
     )
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
-    slow = (of_bin + of_drift) / constants.slow_threshold
-    score = rule.sensitivity * max(fast, slow)
+    slow = of_bin + of_drift
+    stopped = _STOP_SCORE if has_stopped(model, x, constants) else 0.0
+    score = rule.sensitivity * max(fast, slow, stopped)
     expected = day if abs(away_season) < abs(away) else old_level
-    far_enough = constants.level_unit * np.sqrt(
-        max(constants.fast_threshold - constants.fast_cap**2, 0.0)
-    )
+    far_enough = constants.level_unit * np.sqrt(max(1.0 - constants.fast_cap**2, 0.0))
     lower = min(old_level - far_enough * level_scale, day - far_enough * season_scale)
     upper = max(old_level + far_enough * level_scale, day + far_enough * season_scale)
     reason = 0
     if score > 1.0:
         reason = _LEVEL if fast >= slow else (_DRIFT if of_drift > of_bin else _PATTERN)
+        if stopped > max(fast, slow):
+            reason = _STOPPED
         if reason == _LEVEL and not model.low <= x <= model.high:
             reason = _RANGE
     learning_s = learning_left_s(model, time_s, rule, constants)
@@ -131,7 +135,7 @@ def step(
     if n > 0:
         drift_rate = max(1.0 / n, 1.0 / constants.drift_windows)
         model.drift_square += drift_rate * (model.drift * model.drift - model.drift_square)
-    learn_season(model, x, hour, third, step_s, constants)
+    learn_season(model, x, time_s, hour, kind, constants)
     model.last = x
     model.time_s = time_s
     model.n = n + 1

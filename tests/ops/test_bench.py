@@ -86,6 +86,18 @@ def test_quick_benches_of_the_pipeline_write_one_file_of_figures(tmp_path: Path)
         assert all(figure["value"] > 0 for figure in bench["figures"])
 
 
+def test_a_small_fleet_has_its_incidents_found_and_few_events_besides(tmp_path: Path) -> None:
+    """A thousand series for a day and a half; the model's own figures beside it."""
+    main(["--quick", "--out", str(tmp_path), "--only", "anomaly", "--only", "fleet"])
+
+    (file,) = tmp_path.iterdir()
+    benches = json.loads(file.read_text())["benches"]
+    figures = {one["name"]: one["value"] for bench in benches.values() for one in bench["figures"]}
+    assert figures["state"] <= 1536
+    assert figures["incidents found (recall)"] >= 0.5
+    assert figures["events of no incident"] <= 5
+
+
 @pytest.mark.broker
 @pytest.mark.slow
 def test_the_quick_end_to_end_bench_loses_nothing(tmp_path: Path) -> None:
@@ -115,4 +127,6 @@ def test_every_bench_of_the_issue_is_there() -> None:
         "scaling",
         "tenants",
         "idle",
+        "anomaly",
+        "fleet",
     }

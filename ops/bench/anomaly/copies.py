@@ -66,10 +66,13 @@ def moved_clock(series: LabelledSeries, rng: np.random.Generator) -> LabelledSer
     )
 
 
+def both(first: Perturb, second: Perturb) -> Perturb:
+    """Perturb in two ways."""
+    return lambda series, rng: second(first(series, rng), rng)
+
+
 PERTURBATIONS: dict[str, Perturb] = {
     "as it is": as_it_is,
-    "later start": later_start,
-    "halved": halved,
-    "noise": noisy,
-    "clock, origin, unit": moved_clock,
+    "later start, noise": both(later_start, noisy),
+    "halved; another clock, origin and unit": both(halved, moved_clock),
 }

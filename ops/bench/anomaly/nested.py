@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.bench.anomaly.space import whole
 from ops.bench.anomaly.tally import FIGURES
-from ops.bench.anomaly.trials import SHIPPED_AT, STEP, Trials
+from ops.bench.anomaly.trials import SHIPPED_AT, STEP, THRESHOLDS, Trials
 from pipeline.anomaly.parameters import Parameters
 
 # A threshold is as good as the worst within this share of it.
@@ -67,39 +68,52 @@ def choose(trials: Trials, totals: NDArray[np.float32], families: NDArray[np.boo
     return Choice(int(at), int(threshold), float(merit[at, threshold]))
 
 
-def averaged(
+def mean_of_best(
     trials: Trials,
     sets: Sequence[Parameters],
     totals: NDArray[np.float32],
     families: NDArray[np.bool_],
     n: int,
-) -> tuple[Parameters, NDArray[np.float32]]:
-    """Return the geometric mean of the n best sets by these families, and its totals."""
+) -> tuple[Parameters, NDArray[np.float32], Choice]:
+    """Return the geometric mean of the n best sets by these families, its totals and threshold.
+
+    The mean and not the best set: that one owes its place to luck most.
+    """
     best = np.argsort(-merits(trials, totals, families).max(axis=1), kind="stable")[:n]
     chosen = np.array([sets[at] for at in best])
     mean = np.exp(np.log(np.maximum(chosen, 1e-12)).mean(axis=0))
-    constants = Parameters(*np.where((chosen == chosen[0]).all(axis=0), chosen[0], mean).tolist())
-    constants = constants._replace(bin_windows=float(round(constants.bin_windows)))
-    return constants, trials.totals(constants)
+    alike = (chosen == chosen[0]).all(axis=0)
+    constants = whole(Parameters(*np.where(alike, chosen[0], mean).tolist()))
+    of_mean = trials.totals(constants)
+    return constants, of_mean, choose(trials, of_mean[None], families)
 
 
 def nested(
-    trials: Trials, sets: Sequence[Parameters], totals: NDArray[np.float32], n_mean: int = 1
+    trials: Trials, sets: Sequence[Parameters], totals: NDArray[np.float32], n: int
 ) -> Nested:
-    """Choose for each family without it; n_mean > 1: the mean of so many best sets."""
-    n_families = len(trials.families)
+    """Choose constants and threshold for each family without it."""
     kept = np.full(totals.shape[1:], np.nan, dtype=np.float32)
     choices = []
-    for family in range(n_families):
-        others = np.arange(n_families) != family
-        of = totals
-        if n_mean > 1:
-            of = averaged(trials, sets, totals, others, n_mean)[1][None]
-        choice = choose(trials, of, others)
+    for family in range(len(trials.families)):
+        others = np.arange(len(trials.families)) != family
+        _, of_mean, choice = mean_of_best(trials, sets, totals, others, n)
         choices.append(choice)
-        kept[:, family] = _moved(of[choice.at][:, family], choice.threshold - SHIPPED_AT)
-    everything = np.ones(n_families, dtype=np.bool_)
+        kept[:, family] = _moved(of_mean[:, family], choice.threshold - SHIPPED_AT)
+    everything = np.ones(len(trials.families), dtype=np.bool_)
     return Nested(choices, trials.figures(kept, everything))
+
+
+def at_threshold_one(constants: Parameters, choice: Choice) -> Parameters:
+    """Return constants whose threshold 1 is the one chosen."""
+    root = float(THRESHOLDS[choice.threshold]) ** 0.5
+    return constants._replace(
+        level_unit=constants.level_unit * root,
+        pair_unit=constants.pair_unit * root,
+        fast_cap=constants.fast_cap / root,
+        bin_unit=constants.bin_unit * root,
+        drift_unit=constants.drift_unit * root,
+        slow_cap=constants.slow_cap / root,
+    )
 
 
 def _moved(totals: NDArray[np.float32], by: int) -> NDArray[np.float32]:

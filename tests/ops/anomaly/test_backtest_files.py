@@ -20,7 +20,7 @@ def write_series(path: Path, values: list[float]) -> None:
 
 
 def noise(n: int) -> list[float]:
-    values = 100 + np.random.default_rng(7).standard_normal(n)
+    values = 100 + np.random.default_rng(2).standard_normal(n)
     return [float(value) for value in values]
 
 

@@ -1,0 +1,131 @@
+"""What the model does with series that make people on call distrust a detector."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.anomaly.parameters import SHIPPED
+from pipeline.anomaly.reasons import Reason
+from pipeline.anomaly.rules import Rule
+from pipeline.anomaly.scorer import Scorer
+from pipeline.anomaly.scores import Scores
+
+MONDAY_S = 1_767_571_200.0  # 2026-01-05 00:00 UTC
+MINUTE_S = 60.0
+DAY = 1440
+
+Floats = NDArray[np.float64]
+
+
+def minutes(n: int) -> Floats:
+    return MONDAY_S + MINUTE_S * np.arange(n, dtype=np.float64)
+
+
+def noise(n: int, seed: int = 1) -> Floats:
+    """A level of 100 with noise of 1."""
+    return 100 + np.random.default_rng(seed).standard_normal(n)
+
+
+def score(values: Floats, times_s: Floats | None = None, rule: Rule | None = None) -> Scores:
+    scorer = Scorer([rule or Rule()])
+    scorer.grow(1)
+    at = minutes(len(values)) if times_s is None else times_s
+    return scorer.update(np.zeros(len(values), dtype=np.int64), at, values)
+
+
+def anomalous(scores: Scores) -> list[int]:
+    return np.flatnonzero(scores.score > 1).tolist()
+
+
+def test_a_level_shift_is_told_once_and_becomes_normal() -> None:
+    """One alarm; no score above 1 after six hours; expected after three times level_windows."""
+    shift = 4 * DAY
+    values = noise(6 * DAY)
+    values[shift:] += 30
+
+    scores = score(values)
+
+    later = np.flatnonzero(scores.alarm[shift:] > 1)
+    assert later.tolist() == [0]
+    assert max(anomalous(scores)) < shift + 360
+    settled = shift + int(3 * SHIPPED.level_windows)
+    assert np.abs(scores.expected[settled:] - 130).max() < 4
+    assert (values < scores.upper)[settled:].all()
+
+
+def test_an_anomaly_does_not_poison_the_model() -> None:
+    """An hour far away: a minute later the usual is expected; the band narrows in days."""
+    start = 4 * DAY
+    values = noise(7 * DAY)
+    values[start : start + 60] += 30
+
+    scores, calm = score(values), score(noise(7 * DAY))
+
+    assert np.abs(scores.expected[start + 61 : start + DAY] - 100).max() < 6
+    assert np.abs(scores.expected[start + 120 : start + DAY] - 100).mean() < 0.5
+    band = (scores.upper - scores.lower) / (calm.upper - calm.lower)
+    assert np.median(band[start + 2 * DAY :]) < 1.1
+    assert band[-60:].max() < 1.1
+    # Another kind of anomaly a day later is found.
+    values[start + DAY] = 30
+    assert start + DAY in anomalous(score(values))
+
+
+def test_a_season_goes_on_after_a_gap_of_days() -> None:
+    """The clock decides what is expected, not the number of windows."""
+    times_s = minutes(6 * DAY)
+    times_s[4 * DAY :] += 3.3 * 86_400
+    rng = np.random.default_rng(2)
+    season = 20 * np.sin(2 * np.pi * (times_s - MONDAY_S) / 86_400)
+    values: Floats = 100 + season + rng.standard_normal(len(times_s))
+
+    scores = score(values, times_s)
+
+    assert anomalous(scores) == []
+    assert np.abs(scores.expected - values)[4 * DAY + 60 :].mean() < 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "per_1000"), [("rare", 1.0), ("counts", 1.5), ("tiny", 0.1), ("switch", 0.5)]
+)
+def test_counts_and_numbers_near_zero_have_few_alarms(kind: str, per_1000: float) -> None:
+    rng = np.random.default_rng(3)
+    shape = (12, 2 * DAY)
+    many = {
+        "rare": rng.poisson(0.05, shape) * 1.0,
+        "counts": rng.poisson(3, shape) * 1.0,
+        "tiny": 1e-13 * rng.standard_normal(shape),
+        "switch": (rng.random(shape) < 0.001) * 1.0,
+    }[kind]
+
+    n_alarms = sum(int((score(values).alarm > 1).sum()) for values in many)
+
+    assert 1000 * n_alarms / many.size <= per_1000
+
+
+def test_a_line_that_stops_changing_is_told_once() -> None:
+    """An hour after its last change; the next such run has to be ten times as long."""
+    values = noise(3 * DAY)
+    values[1 * DAY : 1 * DAY + 500] = 100.0
+    values[2 * DAY : 2 * DAY + 500] = 100.0
+
+    scores = score(values)
+
+    stopped = np.flatnonzero(scores.reason == Reason.STOPPED).tolist()
+    assert stopped == [DAY + int(SHIPPED.stop_least)]
+    assert scores.alarm[stopped[0]] == pytest.approx(1.05)
+
+
+def test_a_series_that_never_moved_has_not_stopped() -> None:
+    values = np.full(2 * DAY, 7.0)
+    values[:3] = 6.0
+
+    assert anomalous(score(values)) == []
+
+
+def test_sensitivity_scales_scores() -> None:
+    values = noise(500)
+
+    plain, half = score(values), score(values, rule=Rule(sensitivity=0.5))
+
+    np.testing.assert_allclose(half.score, plain.score / 2, rtol=1e-6)
