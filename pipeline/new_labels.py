@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of
 
 # The rest are read twice.
@@ -14,7 +15,7 @@ class NewLabels:
     """What a decoder asks for where it meets a series that it does not know.
 
     read: gives the labels of a number that the decoder chooses, None where there are none; raises
-    ValueError where they cannot be read.
+    ValueError where they cannot be read, MalformedBody where the body as a whole is broken.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class NewLabels:
         """Return the id of the series, 0 where its labels cannot be read or it has none."""
         try:
             labels = self._read(number)
+        except MalformedBody:
+            raise  # the body as a whole is refused
         except ValueError:
             return 0
         if labels is None:

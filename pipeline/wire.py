@@ -41,6 +41,9 @@ def read_length(body: NDArray[np.uint8], at: int, end: int) -> tuple[Any, Any]:
 @njit(cache=True)
 def skip_value(body: NDArray[np.uint8], at: int, end: int, tag: np.uint64) -> Any:
     """Return the position after the value of a field that is not wanted, or BROKEN."""
+    # Field numbers are from 1 to 2**29 - 1.
+    if tag < np.uint64(8) or tag > np.uint64(0xFFFFFFFF):
+        return BROKEN
     wire_type = np.int64(tag & np.uint64(7))
     if wire_type == VARINT:
         return read_varint(body, at, end)[1]

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 _KEY = re.compile(r'([^ \t{]*)[ \t]*(\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?')
-_REST = re.compile(r"[ \t]*([^ \t]*)(?:[ \t]+([^ \t#][^ \t]*))?[ \t]*(#.*)?")
+_REST = re.compile(r"[ \t]*([^ \t]*)(?:[ \t]+([^ \t#][^ \t]*))?(?:[ \t]+(#.*)|[ \t]*)")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SPECIAL = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _COMMENT = re.compile(r"#[ \t]*(TYPE|UNIT|HELP)[ \t]+([^ \t]+)(?:[ \t]+([^ \t]*))?.*")

@@ -31,6 +31,7 @@ _Fields = dict[str, list[tuple[str, int, Any, str | None]]]
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _DOUBLE, _INT64, _UINT32 = _FIELD.TYPE_DOUBLE, _FIELD.TYPE_INT64, _FIELD.TYPE_UINT32
 _STRING, _MESSAGE, _INT32 = _FIELD.TYPE_STRING, _FIELD.TYPE_MESSAGE, _FIELD.TYPE_INT32
+_BYTES = _FIELD.TYPE_BYTES
 
 # (name, number, type, message of a repeated field or "*" for a repeated plain one).
 _VERSION_1: _Fields = {
@@ -76,6 +77,7 @@ _VERSION_2: _Fields = {
 }
 # Of which there is one at most.
 _SINGULAR = {"Metadata"}
+_UNREAD = {"exemplars", "histograms"}
 
 
 def _message_class(package: str, name: str, definition: _Fields) -> Any:
@@ -96,6 +98,26 @@ def _message_class(package: str, name: str, definition: _Fields) -> Any:
 
 WriteRequest = _message_class("prometheus", "WriteRequest", _VERSION_1)
 WriteRequest2 = _message_class("io.prometheus.write.v2", "Request", _VERSION_2)
+
+
+def _lenient(definition: _Fields) -> _Fields:
+    """Return the definition with bytes for strings, and for messages that no decoder looks into."""
+    return {
+        message: [
+            (name, number, _BYTES if kind == _STRING or name in _UNREAD else kind, target)
+            for name, number, kind, target in fields
+        ]
+        for message, fields in definition.items()
+    }
+
+
+# As a decoder reads: the runtime refuses a body for one label that is not UTF-8.
+LenientRequest = _message_class(
+    "prometheus",
+    "WriteRequest",
+    _lenient(_VERSION_1 | {"WriteRequest": _VERSION_1["WriteRequest"][:1]}),
+)
+LenientRequest2 = _message_class("io.prometheus.write.v2", "Request", _lenient(_VERSION_2))
 
 
 def write_request(labels: list[dict[str, str]], samples: list[list[tuple[int, float]]]) -> bytes:

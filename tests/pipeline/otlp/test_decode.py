@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from pipeline.admission import Reason
+from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.otlp.decode import OtlpReader, Points
 from pipeline.otlp.labels import Naming
@@ -128,6 +130,14 @@ def test_a_metric_whose_name_is_no_text_costs_its_own_points() -> None:
         )
     ]
     assert found.decoded.values.tolist() == [1.0]
+
+
+def test_a_broken_attribute_costs_the_body() -> None:
+    """As the official runtime has it; what is only no text costs its own points."""
+    body = gauge({"as_int": 1}, host_name="h").replace(b"\x0a\x09host.name", b"\x0a\x29host.name")
+
+    with pytest.raises(MalformedBody, match="protobuf field of 41 bytes"):
+        read(body)
 
 
 def test_types_units_and_starts_go_with_each_series() -> None:
