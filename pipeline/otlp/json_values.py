@@ -144,7 +144,10 @@ def double(value: Any) -> bytes:
         raise Wrong("a number", value)
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         raise Wrong("a number", value)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer; a text becomes infinite
+        number = math.inf
     if math.isinf(number):
         raise Wrong("a number within the range of a double", value)
     return struct.pack("<d", number)

@@ -101,6 +101,8 @@ def test_bytes_are_base64_of_either_alphabet() -> None:
         (gauge(asInt="1_0"), "asInt: an integer"),
         (gauge(asDouble="1_0"), "asDouble: a number"),
         (gauge(asDouble=[]), "asDouble: a number"),
+        (gauge(asDouble=10**400), "asDouble: a number within the range of a double"),
+        (gauge(asDouble="1e400"), "asDouble: a number within the range of a double"),
         (gauge(timeUnixNano=-1), "timeUnixNano: an integer"),
         (gauge(attributes=[{"key": 1}]), r"attributes\[0\].key: a string is wanted, not 1"),
         (gauge(attributes=[{"value": {"bytesValue": "a"}}]), "bytesValue: base64"),
