@@ -56,8 +56,10 @@ def end_of_string(body: NDArray[np.uint8], at: int, end: int) -> int:
     has_newline = False
     at += 1
     while at < end and body[at] != QUOTE:
-        has_newline = has_newline or body[at] == NEWLINE
-        at += 2 if body[at] == BACKSLASH else 1
+        at += body[at] == BACKSLASH
+        # An escaped one is one, too.
+        has_newline = has_newline or (at < end and body[at] == NEWLINE)
+        at += 1
     if at >= end:
         return -1
     at += 1

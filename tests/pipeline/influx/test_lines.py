@@ -192,6 +192,13 @@ def test_a_forgotten_quote_takes_no_good_line_along() -> None:
     assert found.bad == [1]
 
 
+def test_a_forgotten_quote_takes_no_good_line_along_where_a_backslash_ends_its_line() -> None:
+    found = decode('a s="x\\\nc s="y",value=2\n')
+
+    assert [value for _, _, value in found.samples] == [2.0]
+    assert found.bad == [1]
+
+
 def test_line_numbers_count_what_is_left_out() -> None:
     """Comments, empty lines, carriage returns and newlines in strings."""
     text = '# a comment\r\n\r\n   m value=1 \r\nn s="\n\n"\nbad\n'
