@@ -16,6 +16,14 @@ MONDAY_14_S = 1_767_621_600.0  # 2026-01-05 14:00 UTC
         (Reason.LEVEL, 4, 10, "60% below the usual level for Monday 14:00"),
         (Reason.LEVEL, 5, 0, "5 where 0 is the usual level for Monday 14:00"),
         (Reason.RANGE, 32, 10, "new high, 3.2x the usual level for Monday 14:00"),
+        (Reason.RANGE, 4, 10, "new low, 60% below the usual level for Monday 14:00"),
+        (
+            Reason.PATTERN,
+            5,
+            0,
+            "pattern not seen before, 5 where 0 is the usual level for Monday 14:00",
+        ),
+        (Reason.STOPPED, 7, 3.5, "stopped changing at 7, 2.0x the usual level for Monday 14:00"),
         (Reason.DRIFT, 4, 10, "for hours below the usual level for Monday 14:00"),
     ],
 )
