@@ -241,8 +241,9 @@ def _read_point(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, poi
 def _read_members(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, point: Any) -> int:
     """Read an object of the usual members; return the position after it, or _BROKEN if it is odd.
 
-    Of a member that stands twice, the last counts, as for other parsers.
+    One whose text is only hashed and that stands twice is odd: the first would not be looked at.
     """
+    seen = 0
     name_hash = labels_hash = tags_hash = type_hash = unit_hash = _ABSENT
     point.value_end = 0
     point.time_kind = NO_TIME
@@ -270,6 +271,9 @@ def _read_members(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, p
             at = _skip_value(body, at, end)
             if at < 0 or member < 0 or (member == _NAME and body[start] != _QUOTE):
                 return _BROKEN
+            if seen & (1 << member):
+                return _BROKEN
+            seen |= 1 << member
             text_hash = xxh64(body, start, at)
             if member == _NAME:
                 name_hash = text_hash

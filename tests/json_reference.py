@@ -43,17 +43,26 @@ def _read(point: Any, now_ms: int, limits: Limits) -> Taken:
     if merged.get("__name__", point["name"]) != point["name"]:
         raise Refused
     labels = {"__name__": point["name"]} | {name: text for name, text in merged.items() if text}
-    if find_fault(list(labels.items()), limits) is not None:
-        raise Refused
+    try:
+        if find_fault(list(labels.items()), limits) is not None:
+            raise Refused
+    except UnicodeEncodeError:
+        raise Refused from None
     if not now_ms - limits.retention_ms <= time_ms <= now_ms + limits.max_future_ms:
         raise Refused
     return Taken(labels, time_ms, value)
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Refused from None
+    if math.isinf(number):
+        raise Refused
+    return number
 
 
 def _labels(labels: Any) -> dict[str, str]:

@@ -347,8 +347,10 @@ def _json_points(body: bytes) -> list[Any] | None:
     return whole if isinstance(whole, list) else None
 
 
-def _points_of_lines(text: str) -> list[Any]:
+def _points_of_lines(text: str) -> list[Any] | None:
     points = []
+    if text.lstrip().startswith(("[", '{"metrics"')):
+        return None  # a broken list, and no lines
     for line in filter(str.strip, text.split("\n")):
         try:
             points.append(json.loads(line))

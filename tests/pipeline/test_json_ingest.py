@@ -249,6 +249,21 @@ def test_a_known_series_is_parsed_no_more(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(set(batch.ids.tolist())) == 10
 
 
+@pytest.mark.parametrize("first", ["0123", ".5", "nul"])
+def test_a_member_that_stands_twice_is_judged_both_times(first: str) -> None:
+    """Also where the series is known by the second."""
+    reader = JsonReader(1000, 1000)
+    sound = b'[{"name": "a", "value": 1, "labels": {"x": "1"}}]'
+    assert read(sound, reader).ids[0]
+
+    twice = sound.replace(b'"labels"', b'"labels": %s, "labels"' % first.encode())
+
+    try:
+        assert not read(twice, reader).ids.any()
+    except MalformedBody:
+        return
+
+
 def test_a_full_cache_forgets_but_never_errs() -> None:
     """500 series of two tenants with the same texts through a cache of 16."""
     reader = JsonReader(16, 10)
