@@ -15,7 +15,7 @@ from topology.tenants import LIMIT_NAMES, Tenant, built_in_tiers
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-DOCS = {path.name: path.read_text() for path in ROOT.glob("*.md")}
+DOCS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
 
 
 def settings_table() -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.cli.options import AsJson, ConfigFile, DataDir, Key, StoreUrl
+from ops.cli.options import AsJson, ConfigFile, DataDir, Key, StoreUrl, settings_of
 from ops.cli.tenant import admin_of
 
 key = typer.Typer(
@@ -124,6 +124,32 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     body = {"overlap_s": parse_span_s(overlap)}
     admin = admin_of(data_dir, url, with_key, config)
     _show_made(admin.ask("POST", f"/keys/{quoted(key_id)}/rotate", body), as_json)
+
+
+@key.command("forget-secret")
+def forget_secret(
+    confirmed: bool = typer.Option(False, "--yes", help="all keys end by this"),
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Give up the secret that keys are digested under, after it has leaked: all keys end.
+
+    Then stop all processes, set another OBSERVAI_KEY_SECRET (or delete DATA_DIR/key.secret and
+    DATA_DIR/default.key), start them again, and make new keys with the one in DATA_DIR/default.key.
+
+    \b
+    Example:
+      observai key forget-secret --yes
+    """
+    import asyncio
+
+    from ops import key_secret, places
+
+    if not confirmed:
+        raise typer.BadParameter("every API key ends by this: add --yes")
+    settings, _ = places.find(settings_of(data_dir, None, None, config))
+    asyncio.run(key_secret.forget(settings))
+    print("forgotten: stop all processes, change the secret, and start them again")
 
 
 def _show_made(made: dict[str, Any], as_json: bool) -> None:

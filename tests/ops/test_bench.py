@@ -126,6 +126,7 @@ def test_every_bench_of_the_issue_is_there() -> None:
         "live",
         "scaling",
         "tenants",
+        "fairness",
         "idle",
         "anomaly",
         "fleet",

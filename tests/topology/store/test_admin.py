@@ -1,9 +1,12 @@
 """Tenants, keys and audit over the real broker and engine: who may do what, and what follows."""
 
 import asyncio
+import os
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -12,13 +15,16 @@ import pytest_asyncio
 from starlette.applications import Starlette
 
 from schemas.events import Rejected, encode_events
+from schemas.samples import decode_samples
 from schemas.topics import Topic
 from tests.topology.documents import check_document
-from tests.topology.running import bootstrap, make_context, producing, read_topic
+from tests.topology.running import bootstrap, make_context, producing, read_topic, running
+from tests.topology.store.attempts import Victim, attempts
 from tests.topology.store.rows import read, store_series
 from tests.waiting import wait_until_async
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
+from topology.edge.main import edge
 from topology.keys import KeyRing
 from topology.openapi import document_route
 from topology.settings import Settings
@@ -31,6 +37,8 @@ from topology.store.queries import Queries
 pytestmark = [pytest.mark.broker, pytest.mark.asyncio(loop_scope="module")]
 
 ADMIN = "/api/v1/admin"
+SEED, N_ATTEMPTS = 20_261, int(os.environ.get("ATTEMPTS", "300"))
+SCOPES_TRIED = (("read", "write", "admin"), ("read",), ("write",))
 
 
 @dataclass
@@ -398,3 +406,50 @@ async def test_the_document_of_the_admin_api_holds_for_whatever_is_sent(store: S
     schema = document["components"]["schemas"]["NewKey"]
     assert body["content"]["application/json"]["schema"]["$ref"].endswith("/NewKey")
     assert schema["required"] == ["scopes"]
+
+
+async def test_random_attempts_at_another_tenant_read_nothing_and_write_nothing(
+    store: Store, engine: Engine, tenant: str
+) -> None:
+    """A short form; ATTEMPTS=10000 is the campaign of docs/security.md."""
+    name = f"{tenant}-victim"
+    await store.ask("POST", "/tenants", json={"name": name, "tier": "pro"})
+    made = await store.make_key(name, "read", "write", "admin")
+    await store.followed(lambda ring: ring.key(made["id"]), "the victim's key")
+    known = store.follower.key(made["id"])
+    victim = Victim(name, made["key"], made["id"], known.digest if known else "")
+    secret = {"__name__": f"secret_of_{name}", "word": "swordfish"}
+    store_series(engine, name, {1: secret}, seen_ms=now_ms())
+    own = [(await store.make_key(tenant, *scopes))["key"] for scopes in SCOPES_TRIED]
+    before = (store.follower.record(name), store.follower.keys(name))
+    context = make_context("edge", store.settings)
+
+    async with (
+        running(edge, context),
+        httpx.AsyncClient(base_url=store.settings.role_url("edge")) as at_edge,
+    ):
+        tried = islice(attempts(SEED, victim, own), N_ATTEMPTS)
+        counts: Counter[int] = Counter()
+        for one in tried:
+            client = at_edge if one.is_edge else store.http
+            path = httpx.URL(one.path).copy_merge_params(one.query)
+            answer = await client.request(one.method, path, headers=one.headers, content=one.body)
+            counts[answer.status_code] += 1
+            assert b"swordfish" not in answer.content, one
+            assert (
+                victim.key_id.encode() not in answer.content.replace(one.path.encode(), b"")
+                or answer.status_code >= 400
+            ), one
+        assert not [status for status in counts if status >= 500], counts
+    assert counts[200], "some of them are answered, with what is the attacker's own"
+
+    assert (store.follower.record(name), store.follower.keys(name)) == before
+    written = [
+        block.tenant
+        for record in await read_topic(store.settings, Topic.SAMPLES)
+        for block in decode_samples(record.value)
+        if len(block)
+    ]
+    assert written
+    assert name not in written
+    assert read(engine, name, "SELECT metric FROM series") == [(secret["__name__"],)]
