@@ -58,6 +58,8 @@ def read_time(time: int | float | str, now_ms: int) -> tuple[int, Unit]:
             return now_ms, Unit.NONE
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return (aware - _EPOCH) // _MS, Unit.MILLISECONDS
+    if isinstance(time, int) and abs(time) > 2**64:
+        return now_ms, Unit.NONE  # perhaps beyond all floats, too
     if isinstance(time, int) and abs(time) < 2**63:
         times_ms, units = read_integers(np.array([time], dtype=np.int64))
     else:

@@ -84,6 +84,7 @@ def test_a_timestamp_is_a_number_whose_size_tells_its_unit_or_rfc_3339(
     ("timestamp", "reason", "says"),
     [
         (10**30, Reason.BAD_TIMESTAMP, "timestamp 1000000000000000000000000000000: a number"),
+        (10**400, Reason.BAD_TIMESTAMP, "a number of seconds, milliseconds"),
         (1e30, Reason.BAD_TIMESTAMP, "a number of seconds, milliseconds"),
         (-1e300, Reason.BAD_TIMESTAMP, "a number of seconds, milliseconds"),
         ("soon", Reason.BAD_TIMESTAMP, "timestamp 'soon': a number of seconds"),
