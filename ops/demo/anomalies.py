@@ -106,7 +106,7 @@ def _verdict(incident: Incident, first: Alarm | None, learned_ms: int, *, is_rep
         return f"found after {(first.end_ms - incident.start_ms) / 1000:.0f} s"
     if not learned_ms or incident.start_ms < learned_ms:
         return "still learning"
-    return "no alarm: not above the one before" if is_repeat else "not found"
+    return "no higher than before" if is_repeat else "not found"
 
 
 def _close_together(alarms: Sequence[Alarm]) -> list[Elsewhere]:
