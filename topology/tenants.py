@@ -65,6 +65,13 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Positive | None, Meta(description="series that were not active before")
     ] = None
 
+    query_timeout_s: Annotated[
+        Positive | None, Meta(description="longest run of one SQL query")
+    ] = None
+    query_memory_bytes: Annotated[
+        Annotated[int, Meta(ge=1 << 20)] | None, Meta(description="memory of one SQL query")
+    ] = None
+    query_max_rows: Annotated[Positive | None, Meta(description="rows of one SQL result")] = None
     ha_cluster_label: Annotated[
         LabelName | None, Meta(description="label of what sends in several replicas")
     ] = None
@@ -98,7 +105,10 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 LIMIT_NAMES = Tenant.__struct_fields__[2:]
 # Limits that a setting bounds, each by its own name.
-_SETTING_NAMES = ("max_labels", "max_label_bytes", "retention_days")
+_SETTING_NAMES = (
+    *("max_labels", "max_label_bytes", "retention_days"),
+    *("query_timeout_s", "query_memory_bytes", "query_max_rows"),
+)
 
 
 class WrongLimits(ValueError):

@@ -78,4 +78,12 @@ def _begin(
     works = [parts.publisher.run(), parts.publisher.run_ticks(), *others]
     if parts.disk is not None:
         works.append(watch_disk(context, parts.disk))
-    return [asyncio.create_task(work) for work in works]
+    tasks = [asyncio.create_task(work) for work in works]
+
+    def end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            context.fail(f"edge: {bug!r}")
+
+    for task in tasks:
+        task.add_done_callback(end)
+    return tasks

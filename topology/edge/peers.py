@@ -54,6 +54,7 @@ class Peers:
         self._election = election
         self._edges = TopicPartition(settings.topic(Topic.EDGES), 0)
         self._series = settings.topic(Topic.SERIES)
+        self._is_started = False
         # When each other edge was heard of last, in the time of the loop.
         self._heard_s: dict[str, float] = {}
         context.metrics.edges_live.set_function(self.n_live)
@@ -110,7 +111,9 @@ class Peers:
         await self._producer.send_and_wait(self._edges.topic, record, partition=0)
 
     async def _listen(self) -> None:
-        await self._consumer.start()
+        if not self._is_started:
+            await self._consumer.start()
+            self._is_started = True
         await self._assign()
         while True:
             batches = await self._consumer.getmany(timeout_ms=500, max_records=_RECORDS_AT_ONCE)

@@ -28,6 +28,8 @@ from topology.store.engine_config import (
 DATABASE = "observai"
 
 _Result = TypeVar("_Result")
+# Of a handle: its tenant, None for the operator's, and what a query may use.
+_Label = tuple[str | None, "Limits | None"]
 
 # Rows of one key share a day but not a retention, where that was changed between them: FINAL
 # has to merge across partitions. Time is in the key, so a condition on it may choose the partitions
@@ -100,7 +102,7 @@ class Engine:
         self._limits = limits
         self._bounds = bounds or Bounds()
         self._max_readers = max_readers
-        self._idle: OrderedDict[tuple[str | None, int], Client] = OrderedDict()
+        self._idle: OrderedDict[tuple[_Label, int], Client] = OrderedDict()
         self._n_made = 0
         self._lock = threading.Lock()
         self.embedded = url.startswith("chdb://")
@@ -136,14 +138,18 @@ class Engine:
                 f"USING {condition} TO ALL"
             )
 
-    def reader(self, tenant: str) -> AbstractContextManager[Client]:
-        """Lend a read-only handle that sees the tenant's rows only, for one query at a time."""
-        return self._lent(tenant, partial(self._make_reader, tenant))
+    def reader(self, tenant: str, limits: Limits | None = None) -> AbstractContextManager[Client]:
+        """Lend a read-only handle that sees the tenant's rows only, for one query at a time.
+
+        limits: of the tenant, None for those that hold for all.
+        """
+        limits = limits or self._limits
+        return self._lent((tenant, limits), partial(self._make_reader, tenant, limits))
 
     def operate(self, work: Callable[[Client], _Result]) -> _Result:
         """Do work on a handle of its own that sees all rows: the writer's is the archive's."""
         make = partial(self._connect, self._database, _WRITE_SETTINGS)
-        with self._lent(None, make) as client:
+        with self._lent((None, None), make) as client:
             return work(client)
 
     def purge_allocator(self) -> None:
@@ -164,9 +170,9 @@ class Engine:
             client.close()
 
     @contextmanager
-    def _lent(self, tenant: str | None, make: Callable[[], Client]) -> Iterator[Client]:
+    def _lent(self, label: _Label, make: Callable[[], Client]) -> Iterator[Client]:
         """Lend an idle handle of the tenant, None for the operator's, or a new one."""
-        client = self._take_idle(tenant) or make()
+        client = self._take_idle(label) or make()
         try:
             yield client
         except BaseException:
@@ -174,33 +180,33 @@ class Engine:
             # the next one's result.
             client.close()
             raise
-        self._give_back(tenant, client)
+        self._give_back(label, client)
 
-    def _take_idle(self, tenant: str | None) -> Client | None:
+    def _take_idle(self, label: _Label) -> Client | None:
         with self._lock:
             for key in reversed(self._idle):
-                if key[0] == tenant:
+                if key[0] == label:
                     return self._idle.pop(key)
         return None
 
-    def _make_reader(self, tenant: str) -> Client:
+    def _make_reader(self, tenant: str, limits: Limits) -> Client:
         if not tenant:
             # An empty name is the operator's: it would see every tenant.
             raise ValueError("a tenant's name is needed")
         settings = {
             **_READ_SETTINGS,
             **_READER_SETTINGS,
-            **self._limits.settings(),
+            **limits.settings(),
             TENANT_SETTING: tenant,
             # The last one: no setting can be changed after it.
             "readonly": 1,
         }
         return self._connect(self._database, settings)
 
-    def _give_back(self, tenant: str | None, client: Client) -> None:
+    def _give_back(self, label: _Label, client: Client) -> None:
         with self._lock:
             self._n_made += 1
-            self._idle[tenant, self._n_made] = client
+            self._idle[label, self._n_made] = client
             surplus = [
                 self._idle.popitem(last=False)[1]
                 for _ in range(len(self._idle) - self._max_readers)

@@ -46,7 +46,7 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
     keep_freed_memory()
     settings = context.settings
     feed = ConfigFeed(context)
-    queries = Queries(settings)
+    queries = Queries(settings, feed.ring.tenant)
     producer = make_producer(settings)
     verifier = Verifier(queries)
     administration = Administration(context, feed, queries, producer)

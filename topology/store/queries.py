@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from topology.settings import Settings
-from topology.store.client import Engine
+from topology.store.client import Engine, Limits
+from topology.tenants import Tenant
 
 # Queries that run at once, in all and of one tenant, and that wait of one tenant.
 MAX_RUNNING = 4
@@ -72,7 +73,11 @@ class _JsonResult(msgspec.Struct):
 class Queries:
     """Runs read-only statements, a bounded number at once, each through its tenant's handle."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, tenant_of: Callable[[str], Tenant | None] = lambda _: None
+    ) -> None:
+        """Take queries once opened; tenant_of: gives a tenant, which may have limits of its own."""
+        self._tenant_of = tenant_of
         self._engine: Engine | None = None
         self._settings = settings
         self._threads = ThreadPoolExecutor(MAX_RUNNING, "query")
@@ -120,6 +125,17 @@ class Queries:
             self._threads, self._operate, sql, parameters
         )
 
+    def _limits_of(self, name: str) -> Limits | None:
+        """Return the tenant's own limits, None for those of the engine's handles."""
+        tenant, settings = self._tenant_of(name), self._settings
+        if tenant is None:
+            return None
+        return Limits(
+            tenant.query_timeout_s or settings.query_timeout_s,
+            tenant.query_memory_bytes or settings.query_memory_bytes,
+            tenant.query_max_rows or settings.query_max_rows,
+        )
+
     def close(self) -> None:
         """End the running queries and drop those that wait."""
         if self._engine is not None and self._n_of_tenant:
@@ -144,12 +160,12 @@ class Queries:
         self, tenant: str, sql: str, format_name: str, parameters: dict[str, Any] | None
     ) -> bytes:
         started_s = time.perf_counter()
-        engine = self._opened()
+        engine, limits = self._opened(), self._limits_of(tenant)
         try:
-            with engine.reader(tenant) as client:
+            with engine.reader(tenant, limits) as client:
                 body = client.raw_query(sql, parameters, fmt=FORMATS[format_name].engine_name)
         except ClickHouseError as error:
-            raise explain(error, self._settings) from error
+            raise explain(error, self._settings, limits) from error
         if format_name != "json":
             return bytes(body)
         try:
@@ -184,12 +200,15 @@ async def _within(slots: asyncio.Semaphore, wait_s: float) -> AsyncIterator[None
         slots.release()
 
 
-def explain(error: ClickHouseError, settings: Settings) -> QueryFailed:
+def explain(error: ClickHouseError, settings: Settings, own: Limits | None = None) -> QueryFailed:
     """Say what went wrong without the engine's trimmings, and name the setting of a limit."""
+    limits = own or Limits(
+        settings.query_timeout_s, settings.query_memory_bytes, settings.query_max_rows
+    )
     code = (error.name if isinstance(error, DatabaseError) else None) or "UNKNOWN"
     if code in _TIME_CODES:
         text = (
-            f"the query took longer than query_timeout_s={settings.query_timeout_s}: "
+            f"the query took longer than query_timeout_s={limits.timeout_s}: "
             "ask for a shorter time range or for one metric"
         )
         return QueryFailed(text, code, HTTPStatus.REQUEST_TIMEOUT)
@@ -201,13 +220,13 @@ def explain(error: ClickHouseError, settings: Settings) -> QueryFailed:
         return QueryFailed(text, code, HTTPStatus.SERVICE_UNAVAILABLE)
     if code == "MEMORY_LIMIT_EXCEEDED":
         text = (
-            f"the query needs more than query_memory_bytes={settings.query_memory_bytes}: "
+            f"the query needs more than query_memory_bytes={limits.memory_bytes}: "
             "ask for a shorter time range, or group by fewer columns"
         )
         return QueryFailed(text, code, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if code in _SIZE_CODES:
         text = (
-            f"the result has more than query_max_rows={settings.query_max_rows} rows, or too "
+            f"the result has more than query_max_rows={limits.max_rows} rows, or too "
             "many bytes: add a LIMIT, or aggregate"
         )
         return QueryFailed(text, code, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
