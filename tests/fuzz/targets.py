@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from xxhash import xxh64_intdigest
 
-from pipeline.admission import Limits
+from pipeline.admission import Limits, Reason
 from pipeline.decoded import Decoded
 from pipeline.errors import MalformedBody
 from pipeline.exposition.decode import ExpositionReader
@@ -178,8 +178,9 @@ class Otlp:
             return Outcome.REFUSED if expected is None else Outcome.NARROWER
         labels = all_labels(found.decoded)
         assert [series_id_of(SEED, one) for one in labels] == found.decoded.series_ids.tolist()
-        if not is_text or (expected is None and not labels):
-            # What is no text costs its own points, though more may be wrong with them.
+        is_without_text = any(one.reason is Reason.BAD_LABELS for one in found.faults)
+        if not is_text or (expected is None and is_without_text):
+            # What is no text costs its own points, though more may be wrong with their attributes.
             return Outcome.WIDER
         assert expected is not None, "taken, but not by the official runtime"
         points = found.decoded.points.tolist()
