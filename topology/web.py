@@ -26,6 +26,8 @@ _ALLOWED_HEADERS = "Authorization, Content-Type, Content-Encoding, X-Request-Id"
 _EXPOSED_HEADERS = "Retry-After, X-Request-Id"
 _PREFLIGHT_AGE_S = "600"
 _SERVER_ERROR = 500
+# Asked for every second, by machines.
+_NOT_LOGGED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Web:
@@ -33,7 +35,8 @@ class Web:
 
     origins: those that browsers may call from, as they send them, or "*" for all; no cookies are
     used, so a page gets no more than the key that it has. is_tls: whether browsers are told to
-    come by TLS only. log: of each request, without its query and headers, which may hold a key.
+    come by TLS only. log: of each request but those for health, without its query and headers,
+    which may hold a key.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Web:
 
         app = self._options(scope, headers) if scope["method"] == "OPTIONS" else self._app
         await app(scope, receive, send_more)
-        if self._log is not None:
+        if self._log is not None and scope["path"] not in _NOT_LOGGED:
             self._say(scope, request_id, status, time.perf_counter() - started_s)
 
     def _cors(self, origin: str | None) -> dict[str, str]:

@@ -74,6 +74,7 @@ async def test_the_access_log_has_no_query_and_no_key(settings: Settings) -> Non
         async with served(logged), client_of(settings) as client:
             headers = {"Authorization": "Bearer oai_secret", "X-Request-Id": "r1"}
             await client.post("/echo?p=oai_secret", content=b"12", headers=headers)
+            await client.get("/livez")
 
     (line,) = [one for one in lines if one["event"] == "request"]
     assert (line["method"], line["path"], line["status"]) == ("POST", "/echo", 200)
