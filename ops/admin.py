@@ -10,6 +10,7 @@ from typing import Any
 from ops.query import Service
 
 _PATH = "/api/v1/admin"
+# Limits whose name ends in _label are names of labels.
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_:.]*")
 
 
@@ -60,7 +61,7 @@ def parse_limits(texts: list[str]) -> dict[str, int | bool | str | None]:
             limits[name] = words[value.lower()]
         elif equals and number.isdecimal():
             limits[name] = int(number)
-        elif equals and _WORD.fullmatch(value):
+        elif name.endswith("_label") and _WORD.fullmatch(value):
             limits[name] = value
         else:
             raise LimitError(
