@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.anomaly.grouping.pool import Pool
-from pipeline.anomaly.grouping.surprise import DAY_S, HOUR_S, Usual, log10_tail
+from pipeline.anomaly.grouping.surprise import DAY_S, HOUR_S, LEAST_TRAITS, Usual, log10_tail
 from pipeline.anomaly.grouping.windows import AnomalousWindows, Traits
 
 
@@ -23,16 +23,19 @@ class Policy:
     """When onsets are an event.
 
     within_s: how long ago they may be. least_series: that share a trait. chance_a_day: how many
-    events a day chance alone may make. quiet_s: an event that has got no more series for so long
-    takes none up. longest_s: nor does it after so long; but one that seems to begin anew within it
-    goes on: what returns to normal is anomalous, too. rank: a single series' alarm must be above
-    this one of the highest alarms of an hour of the day. known_s: for how long there must have been
-    scores.
+    events a day chance alone may make. clumps: series of a host do not become anomalous one by
+    one, so of many hosts some have several: the surprise that is needed grows with this power of
+    the number of traits (measured on simulated fleets). quiet_s: an event that has got no more
+    series for so long takes none up. longest_s: nor does it after so long; but one that seems to
+    begin anew within it goes on: what returns to normal is anomalous, too. rank: a single series'
+    alarm must be above this one of the highest alarms of an hour of the day. known_s: for how long
+    there must have been scores.
     """
 
     within_s: int = 600
     least_series: int = 3
     chance_a_day: float = 0.1
+    clumps: float = 3.0
     quiet_s: int = 900
     longest_s: int = 7200
     rank: int = 2
@@ -93,8 +96,9 @@ class Fold:
         onsets_s = self._windows.ends_s[self._onsets]
         series = self._windows.series[self._onsets]
         self._usual = Usual.before(hour_s, onsets_s, series, self._traits, self._since_s)
-        n_tests = self._usual.n_traits() * DAY_S / self._policy.within_s
-        self._least_surprise = math.log10(n_tests / self._policy.chance_a_day)
+        n_tests = LEAST_TRAITS * DAY_S / self._policy.within_s
+        more = self._policy.clumps * math.log10(self._usual.n_traits() / LEAST_TRAITS)
+        self._least_surprise = math.log10(n_tests / self._policy.chance_a_day) + more
         self._highest = self._highest_alarms(hour_s)
 
     def _highest_alarms(self, hour_s: int) -> list[float]:

@@ -11,6 +11,7 @@ from pipeline.anomaly.grouping.windows import Traits
 HOUR_S, DAY_S = 3600, 86_400
 # A trait that was never seen may still have had bad luck.
 _PRIOR = 0.5
+LEAST_TRAITS = 10
 
 
 def log10_tail(n: int, mean: float) -> float:
@@ -56,5 +57,5 @@ class Usual:
         return (float(self.counts[trait]) + _PRIOR) * within_s / self.span_s
 
     def n_traits(self) -> int:
-        """Return how many traits had an onset, at least ten."""
-        return max(int((self.counts > 0).sum()), 10)
+        """Return how many traits had an onset, at least LEAST_TRAITS."""
+        return max(int((self.counts > 0).sum()), LEAST_TRAITS)

@@ -121,6 +121,17 @@ def test_what_happens_often_is_no_event() -> None:
     assert len(events_of(rows, fleet(20, 10))) == 1
 
 
+def test_of_many_hosts_more_is_asked() -> None:
+    """Series of a host are not independent: where 300 hosts had onsets, three are not enough."""
+    labels = fleet(300, 10)
+    before = [(host * 10 + host % 10, host * 4 - 1_440, 1.5) for host in range(300)]
+    rows = [(30 + at, 5, 1.5) for at in range(6)]
+
+    assert events_of([*before, *rows[:3]], labels) == []
+    assert len(events_of([*before, *rows[:3]], labels, Policy(clumps=1.0))) == 1
+    assert len(events_of([*before, *rows], labels)) == 1
+
+
 def test_late_members_join_while_the_event_is_fresh() -> None:
     """Minutes        0    5    10   15   20 ... 60
     event            ######
