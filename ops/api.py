@@ -83,7 +83,7 @@ def not_ready(url: str, timeout_s: float = 2.0, *, but_started: bool = False) ->
         body = json.loads(answer.body)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"no answer from {url}: {error}"
-    if answer.status == http.HTTPStatus.OK or (but_started and not body.get("starting", True)):
+    if answer.status == http.HTTPStatus.OK or (but_started and not body.get("may_recover", True)):
         return None
     reasons = body.get("reasons", {})
     return "; ".join(f"{part}: {reason}" for part, reason in reasons.items()) or "not ready"

@@ -50,7 +50,7 @@ class Health:
         self._reasons[part] = reason
         self._standing.add(part)
 
-    def is_starting(self) -> bool:
+    def may_recover(self) -> bool:
         """Whether some part may still become ready by itself."""
         return any(part not in self._standing for part in self.reasons())
 
@@ -133,7 +133,7 @@ class Context:
             body = {
                 "status": status,
                 "role": self.role,
-                "starting": self.health.is_starting(),
+                "may_recover": self.health.may_recover(),
                 "reasons": reasons,
             }
             return JSONResponse(body, status_code=503 if reasons else 200)

@@ -85,8 +85,16 @@ def version() -> str | None:
     """Return what the program says of itself, None where it is missing."""
     if (program := shutil.which(PROGRAM)) is None:
         return None
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the PATH
-    return said.stdout.strip() or None
+    if said := _said_by(program, "--version"):
+        return said
+    # Debian's is built without one.
+    query = shutil.which("dpkg-query")
+    return _said_by(query, "-W", "-f=${Version}", PROGRAM) if query else None
+
+
+def _said_by(program: str, *arguments: str) -> str | None:
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603 - found on the PATH
+    return done.stdout.strip() or None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What `observai verify` has found, as data and as lines for a person."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,7 +86,8 @@ class Balance(msgspec.Struct):
 class Report(msgspec.Struct):
     """A whole run. from_ms, to_ms: what was judged; balance: None where Kafka is not known.
 
-    unsettled: what was still to be done when something differed, None if nothing.
+    windows: those that differ, looked at twice. n_unnamed: so many more, which were too many to be
+    named. unsettled: what was still to be done when something differed, None if nothing.
     """
 
     tenant: str
@@ -95,6 +97,7 @@ class Report(msgspec.Struct):
     n_series: int = 0
     widths: dict[int, Width] = {}
     windows: list[Difference] = []
+    n_unnamed: int = 0
     samples: list[SampleDifference] = []
     balance: Balance | None = None
     notes: list[str] = []
@@ -104,12 +107,22 @@ class Report(msgspec.Struct):
     @property
     def ok(self) -> bool:
         """Whether nothing differs."""
-        return not self.windows and (self.balance is None or self.balance.difference == 0)
+        return not self.n_wrong_windows and (self.balance is None or self.balance.difference == 0)
 
     @property
     def n_wrong_windows(self) -> int:
-        """How many windows differ; `windows` keeps the first of them."""
+        """How many windows differ."""
         return max(len(self.windows), sum(width.n_wrong for width in self.widths.values()))
+
+    def keep(self, windows: list[Difference], n_unnamed: int) -> None:
+        """Take what differs still; of all others that did, only those that were not named count."""
+        self.windows, self.n_unnamed = windows, n_unnamed
+        if n_unnamed == 0:
+            left = Counter(one.width_s for one in windows)
+            self.widths = {
+                width_s: msgspec.structs.replace(width, n_wrong=left[width_s])
+                for width_s, width in self.widths.items()
+            }
 
     @property
     def is_undecided(self) -> bool:
@@ -156,7 +169,9 @@ def _windows(report: Report) -> Iterator[str]:
             f"{one.kind.upper()} window of {one.width_s} s at {show_time(one.start_s * 1000)} of "
             f"{one.metric or 'series'}{{{labels}}} ({one.series_id}): {columns}"
         )
-    yield from _rest(report.n_wrong_windows)
+    yield from _rest(len(report.windows))
+    if report.n_unnamed:
+        yield f"  and {report.n_unnamed:,} more that were too many to be named, looked at once"
     yield from (f"  {kind}: {REMEDY[kind]}" for kind in sorted({x.kind for x in report.windows}))
 
 

@@ -90,7 +90,7 @@ class _Run:
         if suspects:
             self._say(f"{len(suspects)} windows differ: looking again in {_BLIND_WAIT_S:.0f} s")
             await asyncio.sleep(_BLIND_WAIT_S)
-            self._look_again(suspects)
+            self._look_again(self._ids, suspects)
 
     async def with_log(self, log: SampleLog) -> None:
         """Compare windows with samples, and samples with the log."""
@@ -103,11 +103,12 @@ class _Run:
         await check.check(parts)
         self.report.balance = check.balance
         check.balance.count_edges(edges, self._from_s if await log.reaches_back(parts) else None)
-        suspects = self._compare(sorted(check.series_ids.union(self._ids)))
+        ids = sorted(check.series_ids.union(self._ids))
+        suspects = self._compare(ids)
         if suspects or check.n_suspects:
             self._say(f"{len(suspects)} windows and {check.n_suspects} samples differ: waiting")
             behind = self.report.unsettled = await self._settle(log)
-            self._look_again(suspects)
+            self._look_again(ids, suspects)
             await check.look_again(await log.ends(Topic.SAMPLES))
             self.report.samples = check.differences
         if behind:
@@ -138,7 +139,8 @@ class _Run:
         """Compare all windows of the series; return those that differ."""
         suspects: list[Difference] = []
         self.report.n_series = len(series_ids)
-        for verdict in self._store.compare(series_ids, self._from_s, self._to_s):
+        self.report.widths = {}
+        for verdict in self._store.compare(series_ids, self._from_s, self._to_s, MAX_WINDOWS):
             for width in verdict.widths:
                 before = self.report.widths.get(width.width_s, Width(width.width_s, 0, 0, 0))
                 self.report.widths[width.width_s] = before.plus(width)
@@ -157,11 +159,15 @@ class _Run:
         left_s = max(0.0, until_s - time.monotonic())
         return await log.wait_done(("archive",), rollups, left_s, self._say) or behind
 
-    def _look_again(self, suspects: Sequence[Difference]) -> None:
+    def _look_again(self, series_ids: Sequence[int], suspects: Sequence[Difference]) -> None:
         """Keep what differs still; a worker that has just begun did not know what is closed."""
+        if self.report.n_wrong_windows > len(suspects):
+            # Which the others were is not known, so all are looked at anew.
+            suspects = self._compare(series_ids)
+        n_unnamed = self.report.n_wrong_windows - len(suspects)
         closed_s = processes.closed_until_s(self._places.urls, time.time())
         known = [one for one in suspects if one.start_s + one.width_s <= closed_s]
-        self.report.windows = self._store.again(known)
+        self.report.keep(self._store.again(known), n_unnamed)
 
 
 def _shown(time_s: int) -> str:

@@ -21,7 +21,11 @@ SERIES_AT_ONCE = 200
 _SERIES_SECONDS = 7_200_000
 _DAY_S = 86_400
 
+_HOUR_S = 3_600
+
 _Kind = TypeVar("_Kind")
+# Series, and from and to in seconds.
+_Part = tuple[Sequence[int], int, int]
 
 
 class VerifiedStore:
@@ -45,14 +49,23 @@ class VerifiedStore:
                 return Chosen(page.tenant, page.kept_from_s, ids)
             after = ranks.of_one(ids[-1])
 
-    def compare(self, series_ids: Sequence[int], from_s: int, to_s: int) -> Iterator[Verdict]:
-        """Yield what the comparison of these windows gives, day by day and in groups of series."""
+    def compare(
+        self, series_ids: Sequence[int], from_s: int, to_s: int, most: int = sys.maxsize
+    ) -> Iterator[Verdict]:
+        """Yield what the comparison of these windows gives, day by day and in groups of series.
+
+        It names every window that differs, up to `most`: of one answer the store keeps the first.
+        """
         longest_s = max(1, min(to_s - from_s, _DAY_S))
         at_once = max(1, min(SERIES_A_PAGE, _SERIES_SECONDS // longest_s))
+        n_named = 0
         for start in range(0, len(series_ids), at_once):
             some = series_ids[start : start + at_once]
             for day_s in range(from_s // _DAY_S * _DAY_S, to_s, _DAY_S):
-                yield from self._compare(some, max(from_s, day_s), min(to_s, day_s + _DAY_S))
+                part = some, max(from_s, day_s), min(to_s, day_s + _DAY_S)
+                for verdict in self._compare(part, most - n_named):
+                    n_named += len(verdict.differences)
+                    yield verdict
 
     def again(self, suspects: Sequence[Difference]) -> list[Difference]:
         """Return the suspects that differ still, as they are now."""
@@ -96,16 +109,23 @@ class VerifiedStore:
         rows = pa.concat_tables(pages)
         return find(logged, *(rows[name].to_numpy() for name in ("series_id", "time_ms", "bits")))
 
-    def _compare(self, series_ids: Sequence[int], from_s: int, to_s: int) -> Iterator[Verdict]:
+    def _compare(self, part: _Part, most: int) -> Iterator[Verdict]:
+        series_ids, from_s, to_s = part
         question = {"series_ids": list(series_ids), "from_s": from_s, "to_s": to_s}
+        halves = _halves(part)
         try:
-            yield self._ask("", question, Verdict)
+            verdict = self._ask("", question, Verdict)
         except TooMuch:
-            if len(series_ids) == 1:
+            if not halves:
                 raise
-            half = len(series_ids) // 2
-            yield from self._compare(series_ids[:half], from_s, to_s)
-            yield from self._compare(series_ids[half:], from_s, to_s)
+        else:
+            if not halves or verdict.n_unnamed <= 0 or len(verdict.differences) >= most:
+                yield verdict
+                return
+        for half in halves:
+            for verdict in self._compare(half, most):
+                most -= len(verdict.differences)
+                yield verdict
 
     def _ask(self, path: str, question: dict[str, Any], kind: type[_Kind]) -> _Kind:
         return msgspec.json.decode(self._post(path, question), type=kind)
@@ -116,3 +136,15 @@ class VerifiedStore:
 
 
 _NO_ROWS = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint64))
+
+
+def _halves(part: _Part) -> list[_Part]:
+    """Return a part in two, by series or by whole hours; nothing where it cannot be divided."""
+    series_ids, from_s, to_s = part
+    if len(series_ids) > 1:
+        half = len(series_ids) // 2
+        return [(series_ids[:half], from_s, to_s), (series_ids[half:], from_s, to_s)]
+    middle_s = (from_s + to_s) // 2 // _HOUR_S * _HOUR_S
+    if middle_s <= from_s:
+        return []
+    return [(series_ids, from_s, middle_s), (series_ids, middle_s, to_s)]

@@ -92,6 +92,11 @@ class Verdict(msgspec.Struct, frozen=True):
     widths: list[Width]
     differences: list[Difference]
 
+    @property
+    def n_unnamed(self) -> int:
+        """How many windows differ that are not among the differences."""
+        return sum(width.n_wrong for width in self.widths) - len(self.differences)
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:

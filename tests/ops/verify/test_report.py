@@ -59,18 +59,33 @@ def test_each_difference_is_a_line_that_names_it_and_each_kind_has_a_remedy() ->
     assert not found.ok
 
 
-def test_windows_that_were_not_kept_are_counted_all_the_same() -> None:
+def test_windows_that_were_not_named_are_counted_all_the_same() -> None:
     """By width, too: the first ones of one width may be all that is shown."""
     found = report()
     found.widths = {10: Width(10, 9_000, 90_000, 3_000), 60: Width(60, 1_500, 90_000, 0)}
-    found.windows = [Difference("missing", 10, NOON_S, 5, [])] * 1_000
+    found.keep([Difference("missing", 10, NOON_S, 5, [])] * 1_000, n_unnamed=2_000)
 
     shown = list(lines(found))
 
     assert "     10 s         9,000 windows          90,000 samples       3,000 DIFFER" in shown
     assert "     60 s         1,500 windows          90,000 samples" in shown
-    assert "  and 2,950 more; --json shows all that were kept" in shown
+    assert "  and 950 more; --json shows all that were kept" in shown
+    assert "  and 2,000 more that were too many to be named, looked at once" in shown
     assert shown[-1].startswith("3,000 DIFFERENCES: ")
+    assert not found.ok
+
+
+def test_what_a_second_look_has_cleared_is_not_told_of() -> None:
+    found = report()
+    found.widths = {10: Width(10, 9_000, 90_000, 74), 60: Width(60, 1_500, 90_000, 49)}
+    left = Difference("missing", 60, NOON_S, 5, [])
+
+    found.keep([left], n_unnamed=0)
+
+    assert {width_s: one.n_wrong for width_s, one in found.widths.items()} == {10: 0, 60: 1}
+    found.keep([], n_unnamed=0)
+    assert found.ok
+    assert not any("DIFFER" in line for line in lines(found))
 
 
 def test_what_differs_while_records_are_to_be_computed_is_undecided() -> None:

@@ -103,6 +103,29 @@ def test_what_is_too_much_is_halved() -> None:
         list(store_of(never)[0].compare(range(7), 0, 600))
 
 
+def test_every_difference_is_named_though_an_answer_names_few() -> None:
+    """Of a series in two, and of hours; what has no whole hour in it stays as it is."""
+    wrong = [(series, start_s) for series in range(9) for start_s in range(0, 14_400, 900)]
+
+    def compare(question: dict[str, Any]) -> Verdict:
+        found = [
+            Difference("different", 60, start_s, series, [])
+            for series, start_s in wrong
+            if series in question["series_ids"] and question["from_s"] <= start_s < question["to_s"]
+        ]
+        return Verdict([Width(60, len(found), 0, len(found))], found[:4])
+
+    def named(most: int) -> tuple[set[tuple[int, int]], int]:
+        verdicts = list(store_of(compare)[0].compare(range(9), 0, 14_400, most))
+        ones = {(one.series_id, one.start_s) for verdict in verdicts for one in verdict.differences}
+        return ones, sum(one.widths[0].n_wrong for one in verdicts)
+
+    assert named(1_000) == (set(wrong), len(wrong))
+    some, n_wrong = named(20)
+    assert 20 <= len(some) < 30
+    assert n_wrong == len(wrong)
+
+
 def test_a_second_look_keeps_what_differs_still() -> None:
     """Asked for by day; windows that differ only now are for the next run."""
 
