@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def not_ready(url: str, timeout_s: float = 2.0, *, but_started: bool = False) ->
         return None
     reasons = body.get("reasons", {})
     return "; ".join(f"{part}: {reason}" for part, reason in reasons.items()) or "not ready"
+
+
+def metric_values(url: str, name: str, timeout_s: float = 5.0) -> Iterator[float]:
+    """Yield the value of each series of one of a role's metrics. Raises OSError, HTTPException."""
+    answer = request("GET", f"{url}/metrics", timeout_s=timeout_s)
+    for line in answer.body.decode().splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name:
+            yield float(value)
 
 
 def read_key(settings: Settings, key: str | None) -> str:

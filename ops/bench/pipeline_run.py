@@ -200,9 +200,7 @@ def _largest_lag_s(running: Deployment) -> float:
 def lags_s(url: str) -> Iterator[float]:
     """Yield the lag of each stage and partition of a role, at least one 0."""
     yield 0.0
-    for line in api.request("GET", f"{url}/metrics").body.decode().splitlines():
-        if line.startswith(_LAG):
-            yield float(line.rpartition(" ")[2])
+    yield from api.metric_values(url, _LAG)
 
 
 def wait_stored(running: Deployment, n_wanted: int) -> None:

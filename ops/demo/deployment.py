@@ -49,9 +49,7 @@ class Deployment:
 
     def counter(self, role: str, name: str) -> float:
         """Return the sum over all labels of one of a role's metrics."""
-        answer = api.request("GET", f"{self.settings.role_url(role)}/metrics")
-        lines = (line.rpartition(" ") for line in answer.body.decode().splitlines())
-        return sum(float(value) for series, _, value in lines if series.partition("{")[0] == name)
+        return sum(api.metric_values(self.settings.role_url(role), name))
 
 
 @contextmanager

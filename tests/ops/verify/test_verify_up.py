@@ -140,6 +140,8 @@ def _check_forgeries(up: Up, start_ms: int) -> None:
     publish(up, Topic.SAMPLES, b"not a record", partition)
     for at_ms in (start_ms, start_ms - 10 * MINUTE_MS):
         publish(up, Topic.ROLLUPS, forged(series_id, at_ms), partition)
+    ours = "SELECT count() FROM rollups WHERE width_s = 60 AND count = 1 AND last = 1"
+    wait_until(lambda: up.service().table(ours).rows == [[2]], 30, "the forged rows are stored")
 
     code, report = verify(up, "--series", "0")
 
