@@ -91,9 +91,9 @@ def lost_records(urls: Mapping[str, str]) -> Iterator[Check]:
             continue  # Said already: it is not ready.
         if n_lost:
             detail = (
-                f"{n_lost:,.0f} records were gone from Kafka before it had read them. Its log has "
-                "partition and offset; `observai verify --series 0` names windows without a row, "
-                "and one of its samples, sent again, has each computed"
+                f"{n_lost:,.0f} records were gone from Kafka before it had read them; its log has "
+                "partition and offset. `observai verify --series 0 --repair` has windows without a "
+                "row computed from the stored samples"
             )
             yield Check(f"{name} records", ok=False, detail=detail)
 

@@ -40,7 +40,8 @@ def free_base_port(n_processes: int = 1) -> int:
 
     n_processes: how many edges and workers are to find ports.
     """
-    candidates = random.sample(range(*_FREE_RANGE, CONTROLLER_PORT + 1), 100)
+    # Not of the shared generator, which test libraries set to the same state in each process.
+    candidates = random.SystemRandom().sample(range(*_FREE_RANGE, CONTROLLER_PORT + 1), 100)
     offsets = [*ROLE_PORTS.values(), BROKER_PORT, CONTROLLER_PORT]
     offsets += [first + k for first in FURTHER_PORTS.values() for k in range(1, n_processes)]
     for base in candidates:

@@ -33,6 +33,9 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
     settle: float = typer.Option(
         120, min=0, help="seconds to wait for late records that are still to be computed"
     ),
+    repair: bool = typer.Option(
+        False, "--repair", help="have windows that differ computed again from the stored samples"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Check that windows equal their samples, and that all that was logged is stored.
@@ -47,6 +50,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
       observai verify
       observai verify --from 2026-01-31T08:00:00Z --to 2026-01-31T12:00:00Z --series 1000
       observai verify --from 1d --series 0 --json
+      observai verify --from 1d --series 0 --repair
     """
     import asyncio
     import secrets
@@ -66,6 +70,7 @@ def verify(  # noqa: PLR0913, PLR0917 - one argument per option
         series,
         secrets.randbits(32) if seed is None else seed,
         settle,
+        repair,
     )
     settings = settings_of(data_dir, None, None, config)
     with explained(EXIT_UNDECIDED):

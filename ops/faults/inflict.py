@@ -154,11 +154,17 @@ class Inflictor:
 
     def _signal(self, name: str, number: signal.Signals) -> int:
         """Send a signal to a process that is there or comes back soon; return its id."""
-        wait(lambda: self._up.pid(name) is not None, _BACK_S, f"{name} runs")
-        pid = self._up.pid(name)
-        assert pid is not None
-        os.kill(pid, number)
-        return pid
+        found: list[int] = []
+
+        def is_there() -> bool:
+            # Kept: a look at all processes now and then passes over one of them.
+            pid = self._up.pid(name)
+            found.extend([] if pid is None else [pid])
+            return bool(found)
+
+        wait(is_there, _BACK_S, f"{name} runs")
+        os.kill(found[0], number)
+        return found[0]
 
 
 class ExtraWorker:

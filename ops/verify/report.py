@@ -12,12 +12,12 @@ from topology.store.verify import Difference, Width
 SHOWN = 50
 
 REMEDY = {
-    "missing": "its samples are stored but it has no row: send one of its samples again, and the "
-    "store computes the window; if rows are missing for good, look for errors in the worker's log",
+    "missing": "its samples are stored but it has no row: `observai verify --repair` has the store "
+    "compute it; look for errors in the worker's log",
     "extra": "it has a row but no samples: they have been deleted or have expired by another "
     "retention",
-    "different": "send one of its samples again, and the store computes the window; report it, as "
-    "only a bug or a change by hand can do this",
+    "different": "`observai verify --repair` has the store compute it again; report it, as only a "
+    "bug or a change by hand can do this",
     "lost": "acknowledged, logged, archived, and not in the store: read it again from Kafka "
     "(stop the store, set the group `archive` back to before this record, start it)",
     "wrong": "the store holds another value than the one that arrived last: read it again from "
@@ -87,7 +87,8 @@ class Report(msgspec.Struct):
     """A whole run. from_ms, to_ms: what was judged; balance: None where Kafka is not known.
 
     windows: those that differ, looked at twice. n_unnamed: so many more, which were too many to be
-    named. unsettled: what was still to be done when something differed, None if nothing.
+    named. n_repaired: windows that were computed again. unsettled: what was still to be done when
+    something differed, None if nothing.
     """
 
     tenant: str
@@ -98,6 +99,7 @@ class Report(msgspec.Struct):
     widths: dict[int, Width] = {}
     windows: list[Difference] = []
     n_unnamed: int = 0
+    n_repaired: int = 0
     samples: list[SampleDifference] = []
     balance: Balance | None = None
     notes: list[str] = []
@@ -220,6 +222,8 @@ def _summary(report: Report) -> str:
     n_samples = max((width.n_samples for width in report.widths.values()), default=0)
     n_wrong = report.n_wrong_windows + (report.balance.difference if report.balance else 0)
     verdict = "ok, no difference" if report.ok else f"{n_wrong:,} DIFFERENCES"
+    if report.n_repaired:
+        verdict = f"{report.n_repaired:,} windows computed again, {verdict}"
     if report.is_undecided:
         verdict = (
             f"UNDECIDED, {report.unsettled}; {n_wrong:,} differences may go away: try again later, "

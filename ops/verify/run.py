@@ -11,17 +11,19 @@ from ops.times import show_time
 from ops.verify import processes
 from ops.verify.balance import LAST_RANK, Ranks
 from ops.verify.logged import LogCheck, Walk
+from ops.verify.repair import records_of
 from ops.verify.report import Report
 from ops.verify.sample_log import SampleLog
 from ops.verify.store import VerifiedStore
 from schemas.topics import Topic
-from topology.store.verify import Difference, Width
+from topology.store.verify import EXTRA, Difference, Width
 
 # Odd, so that every id has a rank of its own; its bits are those of the golden ratio.
 _FACTOR = 0x9E3779B97F4A7C15
 # An idle archive commits every 10 s.
 _ARCHIVE_S, _BLIND_WAIT_S = 30.0, 15.0
 MAX_WINDOWS = 10_000
+_NO_KAFKA = "set OBSERVAI_KAFKA, or use --data-dir of a running `observai up`"
 
 Say = Callable[[str], None]
 
@@ -35,6 +37,7 @@ class Request:
     """What to verify. tenant: None for the key's own; n_series: 0 for all; to_ms: None for now.
 
     settle_s: how long to wait for records that are logged and not yet done, when something differs.
+    repairs: whether the store is to compute windows again that differ.
     """
 
     tenant: str | None
@@ -43,6 +46,7 @@ class Request:
     n_series: int
     seed: int
     settle_s: float
+    repairs: bool = False
 
 
 async def verify(service: Service, places: Places, request: Request, say: Say) -> Report:
@@ -50,6 +54,8 @@ async def verify(service: Service, places: Places, request: Request, say: Say) -
     began_s = time.monotonic()
     run = _Run(service, places, request, say)
     if places.settings is None:
+        if request.repairs:
+            raise VerifyError(f"--repair writes to Kafka, and none is known: {_NO_KAFKA}")
         await run.without_log()
     else:
         async with SampleLog(places.settings) as log:
@@ -72,7 +78,7 @@ class _Run:
         # All series come by id: neighbours share what the store has to read.
         self._ranks = Ranks(_FACTOR, request.seed) if request.n_series else Ranks(1, 0)
         self._from_s, self._to_s = self._range()
-        chosen = self._store.choose(self._from_s, self._ranks, request.n_series)
+        self._chosen = chosen = self._store.choose(self._from_s, self._ranks, request.n_series)
         self._ids = chosen.series_ids
         self.report = Report(chosen.tenant, request.seed)
         if chosen.kept_from_s > self._from_s:
@@ -83,8 +89,7 @@ class _Run:
     async def without_log(self) -> None:
         """Compare windows only; what differs is looked at again a little later."""
         self.report.notes.append(
-            "no Kafka is known, so samples were not held against the log: set OBSERVAI_KAFKA, or "
-            "use --data-dir of a running `observai up`"
+            f"no Kafka is known, so samples were not held against the log: {_NO_KAFKA}"
         )
         suspects = self._compare(self._ids)
         if suspects:
@@ -109,6 +114,8 @@ class _Run:
             self._say(f"{len(suspects)} windows and {check.n_suspects} samples differ: waiting")
             behind = self.report.unsettled = await self._settle(log)
             self._look_again(ids, suspects)
+            if self._request.repairs and not behind:
+                behind = self.report.unsettled = await self._repair(log, ids)
             await check.look_again(await log.ends(Topic.SAMPLES))
             self.report.samples = check.differences
         if behind:
@@ -158,6 +165,30 @@ class _Run:
         rollups = await log.ends(Topic.ROLLUPS, Topic.RECOMPUTE)
         left_s = max(0.0, until_s - time.monotonic())
         return await log.wait_done(("archive",), rollups, left_s, self._say) or behind
+
+    async def _repair(self, log: SampleLog, series_ids: Sequence[int]) -> str | None:
+        """Have windows computed again until none is left, or none of them can be.
+
+        Returns what has not been done in time.
+        """
+        # One without samples is left: coarser windows would be made of it.
+        while wrong := [one for one in self.report.windows if one.kind != EXTRA]:
+            n_before = self.report.n_wrong_windows
+            ends = list((await log.ends(Topic.SAMPLES)).values())
+            records = records_of(wrong, self._chosen, self.report.to_ms, ends)
+            await log.append(Topic.RECOMPUTE, records)
+            marks = await log.ends(Topic.RECOMPUTE)
+            settle_s = self._request.settle_s
+            if (
+                behind := await log.wait_done(("archive",), marks, settle_s, self._say)
+            ) is not None:
+                return behind
+            self._look_again(series_ids, self._compare(series_ids))
+            n_repaired = n_before - self.report.n_wrong_windows
+            self.report.n_repaired += max(0, n_repaired)
+            if n_repaired <= 0:
+                return None
+        return None
 
     def _look_again(self, series_ids: Sequence[int], suspects: Sequence[Difference]) -> None:
         """Keep what differs still; a worker that has just begun did not know what is closed."""

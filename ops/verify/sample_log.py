@@ -1,7 +1,7 @@
 """Reads what still stands in topics samples and dead-letters, and who has done how much of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord
 from ops.partitions import connect
 from schemas.dead_letters import decode_dead_letter
 from schemas.topics import Topic
+from topology.producer import make_producer
 from topology.settings import Settings
 from topology.topics import count_partitions
 
@@ -143,6 +144,18 @@ class SampleLog:
                     f"{at} to {part.end} within {_STALL_S:.0f} s. Have they expired meanwhile? "
                     "Try again with a later --from"
                 )
+
+    async def append(self, topic: Topic, records: Iterable[tuple[int, bytes]]) -> None:
+        """Append records, each to its partition; returns when the broker has them."""
+        producer = make_producer(self._settings)
+        await producer.start()
+        try:
+            for partition, record in records:
+                await producer.send_and_wait(
+                    self._settings.topic(topic), record, partition=partition
+                )
+        finally:
+            await producer.stop()
 
     async def lettered(self) -> dict[int, set[int]]:
         """Return by partition the offsets of samples records that the archive dead-lettered."""

@@ -46,7 +46,7 @@ class VerifiedStore:
             page = self._ask("/series", {"from_s": from_s, "limit": limit, **place}, Chosen)
             ids += page.series_ids
             if len(page.series_ids) < limit or len(ids) == wanted:
-                return Chosen(page.tenant, page.kept_from_s, ids)
+                return msgspec.structs.replace(page, series_ids=ids)
             after = ranks.of_one(ids[-1])
 
     def compare(

@@ -37,4 +37,4 @@ def test_records_that_are_gone_are_a_failure_with_a_remedy() -> None:
     (check,) = found
     assert (check.name, check.ok) == ("worker records", False)
     assert check.detail.startswith("62 records were gone")
-    assert "observai verify --series 0" in check.detail
+    assert "observai verify --series 0 --repair" in check.detail

@@ -48,6 +48,10 @@ _CONSTANTS: dict[str, Any] = {
 }
 
 
+# The kind of a window that has a row and no samples.
+EXTRA = "extra"
+
+
 class WrongColumn(msgspec.Struct, frozen=True):
     """A column of a window, as it is stored and as the samples give it, in the engine's digits."""
 

@@ -58,11 +58,16 @@ class Rows(_Question, kw_only=True):
 
 
 class Chosen(msgspec.Struct):
-    """The answer to a Choice. kept_from_s: what is older may have expired."""
+    """The answer to a Choice. kept_from_s: what is older may have expired.
+
+    retention_days, sample_flags: of the tenant, as its samples have them now.
+    """
 
     tenant: str
     kept_from_s: int
     series_ids: list[int]
+    retention_days: int = 0
+    sample_flags: int = 0
 
 
 _Asked = TypeVar("_Asked", bound=_Question)
@@ -114,7 +119,8 @@ class VerifyApi:
         ids = await self._verifier.choose(tenant.name, asked.from_s, page)
         # A window expires up to an hour before its samples.
         kept_from_s = int(time.time()) - tenant.retention_days * _DAY_S + _HOUR_S
-        return _json(Chosen(tenant.name, kept_from_s, ids))
+        facts = tenant.retention_days, tenant.sample_flags
+        return _json(Chosen(tenant.name, kept_from_s, ids, *facts))
 
     async def _samples(self, tenant: Tenant, asked: Rows) -> Response:
         _check_number(asked.series_ids)

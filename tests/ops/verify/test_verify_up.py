@@ -159,3 +159,7 @@ def _check_forgeries(up: Up, start_ms: int) -> None:
     assert "DIFFERENT window of 60 s" in shown.stdout
     assert 'past{i="' in shown.stdout
     assert "2 DIFFERENCES" in shown.stdout.splitlines()[-1]
+
+    code, report = verify(up, "--series", "0", "--repair")
+    assert (code, report["n_repaired"]) == (1, 1)
+    assert [one["kind"] for one in report["windows"]] == ["extra"]
