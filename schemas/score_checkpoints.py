@@ -18,12 +18,16 @@ class WidthState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ScoresState(msgspec.Struct, array_like=True, frozen=True):
-    """State of a partition's scores; layout: of the series' records."""
+    """State of a partition's scores; layout: of the series' records.
+
+    minutes: records of rollups that wait for the end of their window of five minutes.
+    """
 
     layout: int
     newest_ms: int
     rules_digest: bytes
     widths: list[WidthState]
+    minutes: list[bytes] = []
 
 
 class ScoresCheckpoint(msgspec.Struct, array_like=True, frozen=True):

@@ -6,25 +6,28 @@ closed the window; so it does not matter how much earlier than it was needed one
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 import numpy as np
 
 from pipeline.anomaly.scorer import UnknownVersion
+from pipeline.scoring import minutes
+from pipeline.scoring.minutes import Minutes
 from pipeline.scoring.models import Room
 from pipeline.scoring.rules import WIDTHS_S, SeriesRules
 from pipeline.scoring.series_table import BYTES_PER_SERIES
 from pipeline.scoring.width import WidthScores
-from schemas.rollups import RollupBlock, join_rollups
+from schemas.rollups import CloseBlock, RollupBlock, join_rollups
 from schemas.score_checkpoints import ScoresState
 from schemas.scores import ScoreBlock
 from schemas.series import SeriesBlock
 
 HOUR_MS = 3_600_000
-# Of what it may hold, one part in so many is for the records of series, in all widths.
-_TABLE_SHARE = 8
+# Of what it may hold, one part in so many is for the records of series, in all widths, and one
+# for minutes that wait.
+_TABLE_SHARE, _MINUTES_SHARE = 6, 16
 # Of the records of series in a snapshot; another one is not taken.
 _LAYOUT = 1
 
@@ -50,7 +53,9 @@ class PartitionScores:
         self._config = config
         self._newest_ms = 0
         table_bytes = config.max_bytes // _TABLE_SHARE
-        room = Room.of(config.max_bytes - table_bytes)
+        minutes_bytes = config.max_bytes // _MINUTES_SHARE
+        self._minutes = Minutes(minutes_bytes)
+        room = Room.of(config.max_bytes - table_bytes - minutes_bytes)
         max_series = max(table_bytes // BYTES_PER_SERIES // len(WIDTHS_S), 1)
         self._widths = {
             width_s: WidthScores(width_s, config.rules, room, max_series, config.forget_ms)
@@ -58,8 +63,8 @@ class PartitionScores:
         }
 
     def n_bytes(self) -> int:
-        """Return the memory of series and models."""
-        return sum(one.n_bytes() for one in self._widths.values())
+        """Return the memory of series, models and minutes that wait."""
+        return self._minutes.n_bytes() + sum(one.n_bytes() for one in self._widths.values())
 
     def announce(self, block: SeriesBlock) -> None:
         """Take announced series that check_series has passed."""
@@ -76,18 +81,23 @@ class PartitionScores:
         for width in self._widths.values():
             width.replace_rules(rules)
 
-    def n_unknown(self, blocks: Sequence[RollupBlock]) -> int:
+    def n_unknown(self, blocks: Sequence[RollupBlock | CloseBlock]) -> int:
         """Return of how many windows the series is not known, though there is room for it."""
+        rows = [block for block in blocks if isinstance(block, RollupBlock)]
         return sum(
             width.n_unknown(block.series_ids)
-            for block, width in self._scored(blocks)
+            for block, width in self._scored(rows)
             if not width.is_full
         )
 
-    def feed(self, blocks: Sequence[RollupBlock]) -> list[ScoreBlock]:
-        """Judge the windows of blocks; return those whose score is to be stored."""
+    def feed(self, blocks: Sequence[RollupBlock | CloseBlock]) -> list[ScoreBlock]:
+        """Judge the windows of blocks; return those whose score is to be stored.
+
+        A close completes windows of five minutes, which are made here of the minutes before it.
+        """
         found: list[ScoreBlock] = []
-        for (receive_ms, _), alike in groupby(self._scored(blocks), key=_judged_together):
+        complete = self._scored(self._complete(blocks))
+        for (receive_ms, _), alike in groupby(complete, key=_judged_together):
             some = list(alike)
             width = some[0][1]
             found += self._judge(width, [block for block, _ in some])
@@ -106,6 +116,8 @@ class PartitionScores:
         for width in self._widths.values():
             counts.update(width.counts)
             width.counts.clear()
+        counts["unknown"] += self._minutes.n_forgotten
+        self._minutes.n_forgotten = 0
         return counts
 
     def n_series(self) -> Counter[str]:
@@ -118,7 +130,8 @@ class PartitionScores:
     def snapshot(self) -> ScoresState:
         """Return all that `restore` needs."""
         widths = [width.snapshot() for width in self._widths.values()]
-        return ScoresState(_LAYOUT, self._newest_ms, self._config.rules.digest, widths)
+        head = (_LAYOUT, self._newest_ms, self._config.rules.digest)
+        return ScoresState(*head, widths, self._minutes.snapshot())
 
     def restore(self, state: ScoresState) -> str | None:
         """Take a snapshot; return what of it could not be taken and is learned anew, if anything.
@@ -128,6 +141,7 @@ class PartitionScores:
         if state.layout != _LAYOUT:
             return f"series of layout {state.layout}, this build knows {_LAYOUT}"
         self._newest_ms = state.newest_ms
+        self._minutes.restore(state.minutes)
         same_rules = state.rules_digest == self._config.rules.digest
         lost = None
         for width in state.widths:
@@ -137,7 +151,20 @@ class PartitionScores:
                 lost = str(error)
         return lost
 
-    def _scored(self, blocks: Sequence[RollupBlock]) -> Iterator[tuple[RollupBlock, WidthScores]]:
+    def _complete(self, blocks: Sequence[RollupBlock | CloseBlock]) -> Iterator[RollupBlock]:
+        """Yield the blocks, and what closes complete."""
+        for block in blocks:
+            has_coarse = self._config.rules.is_scored(block.tenant, minutes.WIDTH_S)
+            if isinstance(block, RollupBlock):
+                if has_coarse and block.width_s == minutes.MADE_OF_S:
+                    self._minutes.hold(block)
+                yield block
+            elif has_coarse and block.width_s == minutes.WIDTH_S:
+                made = self._minutes.take(block)
+                if made is not None:
+                    yield made
+
+    def _scored(self, blocks: Iterable[RollupBlock]) -> Iterator[tuple[RollupBlock, WidthScores]]:
         for block in blocks:
             if self._config.rules.is_scored(block.tenant, block.width_s):
                 yield block, self._widths[block.width_s]

@@ -17,7 +17,7 @@ from pipeline.scoring.values import Value, usual_value
 from schemas.series import METRIC_LABEL, MetricType, SeriesBlock
 
 _HOUR_S = 3600.0
-WIDTHS_S = (10, 60)
+WIDTHS_S = (10, 60, 300)
 DEFAULT_WIDTHS_S = (60,)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
 from schemas.chunks import Format
-from schemas.rollups import RollupBlock, check_rollups, decode_rollups
+from schemas.rollups import CloseBlock, RollupBlock, check_rollups, decode_rollups
 from schemas.score_checkpoints import SCORES, WARMED, ScoresCheckpoint
 from schemas.scores import ScoreBlock, encode_scores
 from schemas.topics import Topic
@@ -89,11 +89,14 @@ class ScoreWork:
         await self._feed.follow(announce, self._series_offsets)
 
     def read(self, payload: bytes, log_ms: int) -> list[Any]:
-        """Return blocks of closed windows; what else stands in the topic is not for this stage."""
+        """Return closed windows and closes; what else stands in the topic is not for this stage."""
         del log_ms
-        blocks = [one for one in decode_rollups(payload) if isinstance(one, RollupBlock)]
+        blocks = [
+            one for one in decode_rollups(payload) if isinstance(one, RollupBlock | CloseBlock)
+        ]
         for block in blocks:
-            check_rollups(block)
+            if isinstance(block, RollupBlock):
+                check_rollups(block)
         return blocks
 
     async def prepare(self, partition: int, engine: PartitionScores, blocks: list[Any]) -> None:

@@ -276,7 +276,7 @@ def test_a_type_that_becomes_known_begins_a_new_model() -> None:
 
 def two_shards() -> int:
     """Return the memory with which two shards of models fit, and no third."""
-    return int(2.5 * SHARD_SLOTS * bytes_per_model()) * 8 // 7
+    return int(2.5 * SHARD_SLOTS * bytes_per_model()) * 48 // 37
 
 
 def test_where_memory_is_short_the_series_silent_for_longest_make_room() -> None:
