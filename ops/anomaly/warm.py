@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ops.admin import Admin, quoted
 from ops.partitions import PartitionsError, connect
 from ops.replay.live import Live, pieces
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
-from pipeline.scoring.rules import SeriesRules
+from pipeline.scoring.rules import SeriesRules, parse_rules_of_tenant
 from schemas.rollups import RollupBlock
 from schemas.score_checkpoints import WARMED, ScoresCheckpoint
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
@@ -63,13 +64,14 @@ async def warm(settings: Settings, live: Live, days: int, say: Say) -> dict[int,
     Raises ApiError, KafkaError or PartitionsError.
     """
     places = await _places(settings)
+    rules = rules_of(settings, live)
     producer = make_producer(settings)
     await producer.start()
     try:
         store = CheckpointStore(settings, producer, WARMED)
         found = {}
         for number, place in places.items():
-            learner = _Learner(settings, live, number, len(places))
+            learner = _Learner(settings, live, rules, number, len(places))
             found[number] = learner.learn(days)
             content = ScoresCheckpoint(place.rollups, place.series, learner.scores.snapshot())
             await store.save(number, _SEQUENCE, content)
@@ -105,15 +107,28 @@ async def _places(settings: Settings) -> dict[int, _Places]:
         await consumer.stop()
 
 
+def rules_of(settings: Settings, live: Live) -> SeriesRules:
+    """Return the rules that workers follow: the file's, and before them those of tenants."""
+    admin = Admin(live.service)
+    try:
+        specs = {
+            tenant: parse_rules_of_tenant(
+                admin.ask("GET", f"/tenants/{quoted(tenant)}/score-rules")["rule"]
+            )
+            for tenant in live.tenants()
+        }
+        return read_rules(settings.anomaly_rules).beside(specs)
+    except ValueError as error:
+        raise PartitionsError(f"anomaly_rules: {error}") from None
+
+
 class _Learner:
     """Learns one of n partitions."""
 
-    def __init__(self, settings: Settings, live: Live, number: int, n_partitions: int) -> None:
+    def __init__(
+        self, settings: Settings, live: Live, rules: SeriesRules, number: int, n_partitions: int
+    ) -> None:
         budget = WorkerBudget.of(settings.memory_bytes, scores=True)
-        try:
-            rules: SeriesRules = read_rules(settings.anomaly_rules)
-        except ValueError as error:
-            raise PartitionsError(f"anomaly_rules: {error}") from None
         config = ScoresConfig(
             rules,
             _NEVER,
