@@ -10,6 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.hashing import tenant_hash
+from pipeline.salt import salted
+
 # An hour between two announcements, and the time to the next sample after it.
 WINDOW_MIN = 65
 _RING = 128  # minutes, a power of two above the window
@@ -95,6 +98,7 @@ class ActiveSeries:
         self, tenant: str, series_ids: NDArray[np.uint64], minute: int, room: int, is_new: int
     ) -> NDArray[np.bool_]:
         row = self._row_of(tenant)
+        series_ids = salted(series_ids, tenant_hash(tenant))
         if 2 * (self._slots.n + len(series_ids)) > len(self._slots.ids):
             self._slots = self._slots.rebuilt(self._minute - WINDOW_MIN, len(series_ids))
         # A clock that went back a little: the minutes before are still counted.

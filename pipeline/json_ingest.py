@@ -22,6 +22,7 @@ from pipeline.json_points import (
 from pipeline.json_times import EXPECTED_TIME, Unit, read_time
 from pipeline.key_ids import KeyIds
 from pipeline.refusals import Refusals, refuse_times
+from pipeline.salt import salted
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,16 @@ class JsonReader:
         """Make columns of the points. Raises _NotJson."""
         values = points.values()
         times_ms, units = points.times(now_ms)
-        ids = self._known.find(points.keys())
+        keys = salted(points.keys(), seed)
+        ids = self._known.find(keys)
         refusals = Refusals(self._max_refusals)
         columns = _Columns(ids, points.found["metadata"].copy(), times_ms, units, values, refusals)
         unknown = np.flatnonzero(ids == 0)
         if len(unknown):
             _Meeting(points, columns, seed, now_ms, limits).meet(unknown)
-            keys = points.keys()[unknown]
-            is_met = (keys != 0) & (ids[unknown] != 0)
-            self._known.add(keys[is_met], ids[unknown][is_met])
+            new = keys[unknown]
+            is_met = (new != 0) & (ids[unknown] != 0)
+            self._known.add(new[is_met], ids[unknown][is_met])
         _refuse_times(points, columns, now_ms, limits)
         return JsonBatch(
             ids,

@@ -7,12 +7,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.salt import salted
+
 _LEAST_SLOTS = 1 << 10
 _UNKNOWN = np.uint64(0)
 
 
 class KeyIds:
-    """Ids of series by key; a key is never 0, nor is an id.
+    """Ids of series by key; a key is never 0, nor is an id. `find` and `add` are told salted keys.
 
     There are two generations of at most max_keys each. When the young one is full it becomes the
     old one, and what that one held is forgotten; a key that is met again moves to the young one.
@@ -54,11 +56,13 @@ class KeyIds:
         keys: NDArray[np.uint64],
         is_wanted: NDArray[np.bool_],
         meet: Callable[[int], int],
+        tenant_seed: np.uint64,
     ) -> NDArray[np.uint64]:
         """Return the id of each key, shape (n,), 0 where none is wanted or `meet` gives none.
 
         meet: gives the id for a key that is not known, by its first place; 0 is not remembered.
         """
+        keys = salted(keys, tenant_seed)
         ids = self.find(keys)
         ids[~is_wanted] = 0
         missing = np.flatnonzero((ids == 0) & is_wanted)

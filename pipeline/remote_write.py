@@ -11,6 +11,7 @@ from pipeline.errors import MalformedBody
 from pipeline.hashing import avalanche, label_hash, series_id, xxh64
 from pipeline.label_cache import NO_CACHE, LabelCache, find_slot
 from pipeline.remote_write_sample import read_sample
+from pipeline.salt import salt_of
 from pipeline.wire import BROKEN, BYTES, read_length, read_varint, skip_value
 
 # Field number and wire type as they stand in a tag byte.
@@ -52,6 +53,7 @@ def decode_write_request(
     broken_at, n_added = _fill(
         body,
         tenant_seed,
+        salt_of(int(tenant_seed)),
         cache.slots,
         series_ids,
         spans,
@@ -117,6 +119,7 @@ def _count(body: NDArray[np.uint8]) -> tuple[int, int, int, int, int]:
 def _fill(
     body: NDArray[np.uint8],
     tenant_seed: np.uint64,
+    salt: np.uint64,
     cached: NDArray[np.uint64],
     series_ids: NDArray[np.uint64],
     spans: NDArray[np.int64],
@@ -145,7 +148,7 @@ def _fill(
         key, slot, is_cached = np.uint64(0), 0, False
         if len(cached) and text_end >= 0:
             # Never 0, which marks an empty slot.
-            key = avalanche(xxh64(body, inner, text_end) + tenant_seed) | np.uint64(1)
+            key = avalanche(xxh64(body, inner, text_end) ^ salt) | np.uint64(1)
             slot = find_slot(cached, key)
             is_cached = cached[slot, 0] == key
         if is_cached:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.known_series import KnownSeries
+from pipeline.salt import salted
 from pipeline.slots import LOOKBACK_MS
 
 DELTA_MS = 1
@@ -76,6 +77,7 @@ class Starts:
         series_ids: NDArray[np.uint64],
         times_ms: NDArray[np.int64],
         starts_ms: NDArray[np.int64],
+        tenant_seed: np.uint64,
     ) -> Zeros:
         """Return the zeros of a batch of cumulative samples, shape (n,), in the order sent.
 
@@ -92,7 +94,7 @@ class Starts:
             return NO_ZEROS
         # Deltas are not remembered: they would push out what is needed for five minutes.
         rows = np.flatnonzero(is_told & (age_ms != DELTA_MS))
-        keys = _key_of(series_ids[rows], starts_ms[rows])
+        keys = salted(_key_of(series_ids[rows], starts_ms[rows]), tenant_seed)
         fresh = np.flatnonzero(self._seen.unknown(keys, _ALWAYS_MS))
         seen, first = np.unique(keys[fresh], return_index=True)
         is_known = np.isin(seen, keys[age_ms[rows] == 0])

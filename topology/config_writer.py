@@ -108,12 +108,31 @@ class ConfigWriter:
         except KafkaError as error:
             # Fenced, which comes under several names, or away.
             raise _NotCommitted(repr(error)) from None
+        written = int(max(one.offset for one in sent if one.topic == self._topic))
         try:
             await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch, IllegalOperation) as error:
             raise _NotCommitted(repr(error)) from None
-        self._written = int(max(one.offset for one in sent if one.topic == self._topic))
-        return self._written
+        except KafkaError as error:
+            # A broker that is just fencing this writer says that it does not know.
+            if not await self._is_committed(written):
+                raise _NotCommitted(repr(error)) from None
+        self._written = written
+        return written
+
+    async def _is_committed(self, offset: int) -> bool:
+        """Whether a record stands in the log, once this is a new writer and nothing is open."""
+        await self._let_go()
+        await self._begin()
+        assert self._consumer is not None
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        self._consumer.seek(self._partition, offset)
+        found = False
+        while not found and await self._consumer.position(self._partition) < end:
+            batches = await self._consumer.getmany(timeout_ms=100)
+            found = any(one.offset == offset for one in batches.get(self._partition, []))
+        await self._consumer.seek_to_beginning(self._partition)
+        return found
 
     async def _send(self, producer: AIOKafkaProducer, change: Change) -> list[RecordMetadata]:
         await producer.begin_transaction()

@@ -79,7 +79,8 @@ class ExpositionReader:
         lines = decode_lines(body, seed, now_ms, is_open_metrics=is_open_metrics)
         met = _Met(body, lines, tenant_seed, shared)
         is_created = _are_created(lines)
-        ids = self._ids.resolve(np.ascontiguousarray(lines.rows["key"]), ~is_created, met.id_of)
+        keys = np.ascontiguousarray(lines.rows["key"])
+        ids = self._ids.resolve(keys, ~is_created, met.id_of, tenant_seed)
         broken = np.flatnonzero((ids == 0) & ~is_created)
         faults = [_fault_of(body, one) for one in lines.bad_lines]
         faults += [met.fault_of(row) for row in broken[:_MAX_WORDED].tolist()]

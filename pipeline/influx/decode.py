@@ -73,7 +73,7 @@ class InfluxReader:
         lines = decode_lines(body, tenant_seed, precision, now_ms)
         met = _Met(body, lines, tenant_seed)
         keys = np.ascontiguousarray(lines.rows["key"])
-        ids = self._ids.resolve(keys, np.ones(len(keys), dtype=np.bool_), met.id_of)
+        ids = self._ids.resolve(keys, np.ones(len(keys), dtype=np.bool_), met.id_of, tenant_seed)
         faults = [_fault_of(body, one) for one in lines.bad_lines]
         n_bad = lines.n_bad
         good = np.flatnonzero(ids)

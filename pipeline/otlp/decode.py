@@ -92,11 +92,12 @@ class OtlpReader:
         rows = export.rows
         keys = np.ascontiguousarray(rows["key"])
         is_sound = rows["fault"] == NO_FAULT
-        ids = self._ids.resolve(keys, is_sound, met.id_of)
+        ids = self._ids.resolve(keys, is_sound, met.id_of, tenant_seed)
         is_in_time = (rows["time_ms"] >= oldest_ms) & (rows["time_ms"] <= newest_ms) & (ids != 0)
         newest_of = _newest(export, is_in_time)
         targets = _targets(export)
-        target_ids = self._ids.resolve(targets, newest_of >= 0, met.target_id_of)
+        has_target = newest_of >= 0
+        target_ids = self._ids.resolve(targets, has_target, met.target_id_of, tenant_seed)
         return _points(export, met, ids, target_ids, newest_of)
 
 

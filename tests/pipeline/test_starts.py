@@ -21,7 +21,8 @@ def zeros(starts: Starts, samples: list[tuple[int, int, int]]) -> list[tuple[int
 
 def plan(starts: Starts, samples: list[tuple[int, int, int]]) -> Zeros:
     ids, times, begins = zip(*samples, strict=True)
-    return starts.zeros_of(np.array(ids, dtype=np.uint64), np.array(times), np.array(begins))
+    columns = np.array(ids, dtype=np.uint64), np.array(times), np.array(begins)
+    return starts.zeros_of(*columns, np.uint64(5))
 
 
 def increase(times_ms: list[int], values: list[float], found: Zeros) -> dict[int, float]:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownError
 
 from schemas.config import TenantRecord, encode_entry
 from tests.topology.running import make_context
@@ -50,6 +52,36 @@ async def test_two_stores_that_change_the_same_lose_nothing(
     assert reached
     assert tenant is not None
     assert tenant.max_labels == 8
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_commit_of_unknown_outcome_is_looked_up(
+    writers: list[ConfigWriter], monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
+) -> None:
+    commit, asked = AIOKafkaProducer.commit_transaction, []
+
+    async def fail_once(producer: AIOKafkaProducer) -> None:
+        asked.append(producer)
+        if len(asked) > 1 or is_committed:
+            await commit(producer)
+        if len(asked) == 1:
+            raise UnknownError
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", fail_once)
+
+    await writers[0].change(increment)
+
+    assert len(asked) == (1 if is_committed else 2)
+    seen: list[object] = []
+
+    def look(ring: KeyRing) -> Change:
+        record = ring.record("acme")
+        assert record is not None
+        seen.append(record.overrides["max_labels"])
+        return Change([])
+
+    assert await writers[0].change(look) == -1
+    assert seen == [1]
 
 
 async def test_a_refused_change_writes_nothing_and_the_next_one_works(

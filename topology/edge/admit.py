@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,15 @@ from pipeline.admission import Limits, Reason, Rejection, find_fault
 from pipeline.decoded import Decoded, LabelTable
 from pipeline.line_faults import LineFault
 from pipeline.refusals import Refusals, refuse_times
+from pipeline.salt import salted
 from pipeline.series_labels import are_plain, lay_out
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
 from topology.edge.intake import Intake, Registry
+from topology.http import Refused
 from topology.tenants import Tenant
 
-# New series whose labels are looked at together: bounds the memory that their places take.
-_SERIES_AT_ONCE = 10_000
+# New series whose labels are looked at together: bounds the memory that these take.
+_SERIES_AT_ONCE = 2_000
 _NO_HISTOGRAMS = "native histograms are not taken; send classic buckets"
 
 
@@ -139,13 +142,15 @@ def _meet(
     is_copy: NDArray[np.bool_],
 ) -> _Met:
     met = _Met()
-    keys = decoded.series_ids if decoded.metadata is None else decoded.metadata.keys
+    told = decoded.series_ids if decoded.metadata is None else decoded.metadata.keys
+    keys = salted(told, registry.seed(tenant))
     # A series without a sample is nothing to announce, however many a body claims.
     taken = decoded.sample_series[~is_copy] if is_copy.any() else decoded.sample_series
     n_samples = np.bincount(taken, minlength=len(keys))
     with_samples = np.flatnonzero(n_samples)
     unknown = with_samples[registry.known.unknown(keys[with_samples], now_ms)]
     limits = registry.limits(tenant)
+    n_bytes = 0
     for chosen in _chunks(unknown):
         table = decoded.labels_of(chosen)
         plain = are_plain(table, limits)
@@ -155,6 +160,8 @@ def _meet(
             sound = chosen[rows]
             types, units = _metadata_of(decoded, sound)
             counts, lengths, text = lay_out(table, rows)
+            n_bytes += len(text)
+            _check_labels(n_bytes, registry.settings.max_decoded_bytes)
             ids = decoded.series_ids[sound]
             met.blocks.append(SeriesBlock(*head, ids, counts, lengths, text, types, units))
             met.keys.append(keys[sound])
@@ -168,6 +175,13 @@ def _meet(
             met.blocks.append(series_block(*head, announced))
             met.keys.append(keys[series])
     return met
+
+
+def _check_labels(n_bytes: int, most: int) -> None:
+    """Raise Refused where series that share texts have many times the labels of their body."""
+    if n_bytes > most:
+        text = f"the labels of a request's new series are over {most} bytes (max_decoded_bytes)"
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{text}: send fewer series at once")
 
 
 def _chunks(unknown: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from pipeline.admission import Reason
 from pipeline.errors import MalformedBody
+from pipeline.hashing import tenant_hash
 from topology.clock import now_ms
 from topology.disk import Disk
 from topology.edge.compression import BodyTooLarge, Decompressor, Encoding, Hold, snappy_size
@@ -167,7 +168,8 @@ class Edge:
         """Publish what is good, then count: what a client is to send again counts only once."""
         metrics, tenant = self._context.metrics, intake.tenant.name
         if len(intake.series_ids):
-            zeros = self._starts.zeros_of(intake.series_ids, intake.times_ms, intake.starts_ms)
+            columns = (intake.series_ids, intake.times_ms, intake.starts_ms)
+            zeros = self._starts.zeros_of(*columns, tenant_hash(tenant))
             await self._publisher.publish(with_zeros(intake, zeros))
             self._starts.remember(zeros)
             n_accepted = len(intake.series_ids) + len(zeros)

@@ -16,6 +16,7 @@ from pipeline.election import Cluster, Election
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.key_ids import KeyIds
 from pipeline.label_drop import without_label
+from pipeline.salt import salted
 from topology.tenants import Tenant
 
 # Of no pair, because one of the labels is missing.
@@ -69,7 +70,7 @@ class Pairs:
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Return the id and the replica's number of each series."""
         salt = tenant_hash(f"{tenant.ha_cluster_label}\n{tenant.ha_replica_label}")
-        keys = decoded.series_ids ^ salt
+        keys = salted(decoded.series_ids ^ salt, seed)
         ids, numbers = self._ids.find(keys), self._numbers.find(keys)
         is_sound = (decoded.series_ids != 0) & (keys != 0)
         unknown = np.flatnonzero(((ids == 0) | (numbers == 0)) & is_sound)

@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 _LOG_EVERY_MS = 60_000
 # Of all tenants together, in an hour; what comes on top counts without a metric.
 _MAX_ENTRIES = 10_000
-_MAX_LABELS_SHOWN = 64
+_MAX_LABELS_SHOWN, _MAX_CHARS_SHOWN = 64, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,18 @@ def examples_of(intake: Intake) -> dict[Reason, Example]:
             # What cannot be read has no labels.
             with contextlib.suppress(ValueError, msgspec.DecodeError):
                 labels = intake.labels_at(one.index)
-            found[one.reason] = Example(dict(labels), one.message)
+            found[one.reason] = Example(_shown(labels), _cut(one.message, 2 * _MAX_CHARS_SHOWN))
     return found
+
+
+def _shown(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels as an example shows them: some, and their begins where they are long."""
+    some = list(labels.items())[:_MAX_LABELS_SHOWN]
+    return {_cut(name): _cut(value) for name, value in some}
+
+
+def _cut(text: str, most: int = _MAX_CHARS_SHOWN) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class Rejections:
@@ -70,9 +80,9 @@ class Rejections:
             example, metric = Example({}, ""), ""
             key = (tenant, hour_ms, reason, metric)
         before = self._counts.get(key)
-        labels = list(example.labels.items())[:_MAX_LABELS_SHOWN]
         first = before or Rejected(
-            tenant, hour_ms, reason, metric, self._source, dict(labels), example.message, 0
+            *(tenant, hour_ms, reason, metric, self._source),
+            *(dict(example.labels), example.message, 0),
         )
         self._counts[key] = msgspec.structs.replace(first, count=first.count + count)
         self._untold.add(key)

@@ -55,15 +55,32 @@ async def test_the_paths_of_a_pushgateway_give_labels(own_settings: Settings) ->
         )
         bad = [
             await client.post(f"{PATH}/metrics/{rest}", content="a 1\n")
-            for rest in ("job", "instance/a", "job/x/y", "job@base64/%FF")
+            for rest in ("job", "instance/a", "job/x/y", "job@base64/%FF", "job/%ff")
         ]
 
     assert good.status_code == 204
     assert list((await announced(own_settings)).values()) == [
         {"__name__": "a", "job": "nightly run", "path": "/var/a b", "x": "1"}
     ]
-    assert [one.status_code for one in bad] == [400] * 4
+    assert [one.status_code for one in bad] == [400] * 5
     assert f"expected {PATH}/metrics/job/NAME" in bad[0].json()["error"]
+
+
+async def test_labels_that_series_share_are_bounded_by_what_they_come_to(
+    own_settings: Settings,
+) -> None:
+    """A short body under a long path."""
+    settings = own_settings.model_copy(update={"max_decoded_bytes": 200_000})
+    path = "job/a/" + "/".join(f"l{at}/{'v' * 900}" for at in range(20))
+    lines = "".join(f"m{at} 1\n" for at in range(100)).encode()
+    async with edge_client(settings) as client:
+        url = f"{PATH}/metrics/{path}"
+        large = await client.post(url, content=lines)
+        small = await client.post(url, content=lines[:10])
+
+    assert large.status_code == 413
+    assert "max_decoded_bytes" in large.json()["error"]
+    assert small.status_code == 204
 
 
 async def test_good_lines_are_kept_and_bad_ones_named(own_settings: Settings) -> None:

@@ -57,6 +57,19 @@ def test_what_has_no_labels_counts_without_a_metric() -> None:
     assert examples_of(intake) == {Reason.BAD_SAMPLE: Example({}, "a is wrong")}
 
 
+def test_an_example_shows_the_begin_of_what_is_long() -> None:
+    intake = refused(Reason.BAD_LABELS, 1, "a" * 1_000)
+    intake.labels_at = lambda _: (
+        {"__name__": "a", "x": "y" * 1_000_000} | {f"l{at}": "" for at in range(1_000)}
+    )
+
+    example = examples_of(intake)[Reason.BAD_LABELS]
+
+    assert example.labels["x"] == "y" * 256 + "..."
+    assert len(example.labels) == 64
+    assert len(example.message) < 600
+
+
 def test_a_line_a_minute_says_how_many_there_were() -> None:
     rejections = Rejections(LOG)
     with capture_logs() as lines:

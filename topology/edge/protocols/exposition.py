@@ -111,15 +111,23 @@ def _labels_of_path(grouping: str) -> dict[str, str]:
     parts = grouping.rstrip("/").split("/")
     labels: dict[str, str] = {}
     for name, value in zip(parts[::2], parts[1::2], strict=False):
-        label = unquote_plus(name)
+        label = _unquoted(name)
         if label.endswith(_BASE64):
             labels[label.removesuffix(_BASE64)] = _from_base64(value)
         else:
-            labels[label] = unquote_plus(value)
+            labels[label] = _unquoted(value)
     if len(parts) % 2 or next(iter(labels)) != "job" or "__name__" in labels:
         text = f"path {_GROUPED}{grouping}: expected {_GROUPED}job/NAME and pairs of /LABEL/VALUE"
         raise Refused(HTTPStatus.BAD_REQUEST, text)
     return labels
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        message = f"{text!r} in the path is not UTF-8 in percent signs"
+        raise Refused(HTTPStatus.BAD_REQUEST, message) from None
 
 
 def _from_base64(text: str) -> str:
