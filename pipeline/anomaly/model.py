@@ -15,6 +15,8 @@ from pipeline.anomaly.state import HOURS, LOW_BITS, Model
 
 HOUR_S = 3600.0
 _FIRST_STEP_S = 300.0
+# Well within 32 bits, sums of it too.
+_LARGEST = 1e30
 _TO_MONDAY = 72  # hours from the Monday before 1970 to 1970
 _SATURDAY = 5
 _NO_TIE = 1 + 1e-5
@@ -24,6 +26,19 @@ _NO_TIE = 1 + 1e-5
 def tiny_of(level: float) -> float:
     """Return what counts as no difference at this level."""
     return 1e-9 * abs(level) + 1e-12
+
+
+@njit(inline="always")
+def within_reach(model: Model, x: float, constants: Parameters) -> Any:
+    """Return a value no further out of the range than so many times its width.
+
+    It is as anomalous as one further out, but one spike does not widen the range for days. The
+    first move of a constant is taken as it is.
+    """
+    if model.n < constants.warm or model.high == model.low:
+        return min(max(x, -_LARGEST), _LARGEST)
+    reach = constants.reach * (model.high - model.low)
+    return min(max(x, model.low - reach), model.high + reach)
 
 
 @njit(inline="always")

@@ -34,6 +34,7 @@ class Parameters(NamedTuple):
     visits: float = 3.0
     stop_factor: float = 10.0  # of the longest run of equal windows
     stop_least: float = 60.0  # windows
+    reach: float = 4.0  # out of the range, in widths of it, within which a value is learned
     refractory_s: float = 28_800.0
 
 

@@ -18,6 +18,7 @@ from pipeline.anomaly.model import (
     note_step,
     pair_novelty,
     tiny_of,
+    within_reach,
 )
 from pipeline.anomaly.parameters import Parameters
 from pipeline.anomaly.rules import RuleRow
@@ -74,7 +75,8 @@ def step(
     if n == 0:
         model.origin = value
         model.born_s = time_s
-    x = value - model.origin
+    seen = value - model.origin
+    x = within_reach(model, seen, constants)
     hour, kind = hour_of(time_s), kind_of(time_s)
     step_s = note_step(model, time_s)
     tiny = tiny_of(model.level + model.origin)
@@ -94,7 +96,10 @@ def step(
     # Season
     drift = 0.0
     if n > 0:
-        model.drift += (x - of_kind - model.drift) * min(1.0, step_s / constants.smooth_s)
+        # A gap lets the drift fade, and gives the value after it no more weight than another.
+        usual_s = min(step_s, 2.0 * model.step_s)
+        model.drift *= 1.0 - min(1.0, step_s / constants.smooth_s)
+        model.drift += (x - of_kind) * min(1.0, usual_s / constants.smooth_s)
         drift = abs(model.drift) / (np.sqrt(model.drift_square) + tiny) if n > 1 else 0.0
     factor = max(1.0, model.step_s / 300.0) ** constants.coarse
     if (x - model.last) * away < 0:
@@ -118,13 +123,13 @@ def step(
         reason = _LEVEL if fast >= slow else (_DRIFT if of_drift > of_bin else _PATTERN)
         if stopped > max(fast, slow):
             reason = _STOPPED
-        if reason == _LEVEL and not model.low <= x <= model.high:
+        if reason == _LEVEL and not model.low <= seen <= model.high:
             reason = _RANGE
     learning_s = learning_left_s(model, time_s, rule, constants)
     if learning_s > 0:
         score, reason = 0.0, _LEARNING
     else:
-        distance = x - expected if fast >= slow else model.drift
+        distance = seen - expected if fast >= slow else model.drift
         if not is_counted(distance, expected + model.origin, rule):
             score, reason = 0.0, 0
     alarm = alarm_of(model, score, time_s, constants)

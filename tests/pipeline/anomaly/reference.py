@@ -75,7 +75,7 @@ class Reference:
         c = self.c
         if self.n == 0:
             self.origin = value
-        x = value - self.origin
+        x = self._within_reach(value - self.origin)
         gap_s = self._note_step(time_s)
         tiny = 1e-9 * abs(self.level + self.origin) + 1e-12
         width = self.high - self.low + tiny
@@ -119,7 +119,9 @@ class Reference:
     def _drift(self, away: float, gap_s: float, tiny: float) -> float:
         if self.n == 0:
             return 0.0
-        self.drift += (away - self.drift) * min(1, gap_s / self.c.smooth_s)
+        usual_s = min(gap_s, 2 * self.step_s)
+        self.drift *= 1 - min(1, gap_s / self.c.smooth_s)
+        self.drift += away * min(1, usual_s / self.c.smooth_s)
         return abs(self.drift) / (math.sqrt(self.drift_square) + tiny) if self.n > 1 else 0.0
 
     def _has_stopped(self, x: float) -> bool:
@@ -129,6 +131,12 @@ class Reference:
         self.run += 1
         needed = int(max(self.c.stop_factor * (self.longest_run + 1), self.c.stop_least))
         return self.n - self.run >= self.c.warm and self.run == needed
+
+    def _within_reach(self, x: float) -> float:
+        if self.n < self.c.warm or self.high == self.low:
+            return min(max(x, -1e30), 1e30)
+        reach = self.c.reach * (self.high - self.low)
+        return min(max(x, self.low - reach), self.high + reach)
 
     def _note_step(self, time_s: float) -> float:
         if self.n == 0:

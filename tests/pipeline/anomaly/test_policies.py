@@ -71,6 +71,45 @@ def test_an_anomaly_does_not_poison_the_model() -> None:
     assert start + DAY in anomalous(score(values))
 
 
+@pytest.mark.parametrize("height", [1e3, 1e6, 1e60, 1e300])
+@pytest.mark.parametrize("later", [60, DAY])
+def test_one_spike_does_not_deafen_the_model(height: float, later: int) -> None:
+    """It is anomalous itself, and so is half an hour at 30 times the noise after it."""
+    spike = 4 * DAY
+    values = noise(6 * DAY)
+    values[spike] = height
+    incident = slice(spike + later, spike + later + 30)
+    values[incident] += 30
+
+    scores = score(values)
+
+    assert scores.score[spike] > 1
+    assert scores.score[incident].max() > 1
+    assert np.isfinite(scores.lower).all()
+    assert np.isfinite(scores.upper).all()
+
+
+@pytest.mark.parametrize("gap", [10, 60, 360])
+def test_a_gap_by_itself_is_no_anomaly(gap: int) -> None:
+    """Of series without a season, few are anomalous in the hour behind it."""
+    n, n_series = 3 * DAY, 100
+    rng = np.random.default_rng(7)
+    scorer = Scorer()
+    scorer.grow(n_series)
+    slots = np.arange(n_series)
+    times = minutes(n)
+    times[-60:] += gap * MINUTE_S
+    is_anomalous = np.zeros(n_series, dtype=np.bool_)
+
+    for at in range(n):
+        values = 100 + rng.standard_normal(n_series)
+        found = scorer.update(slots, np.full(n_series, times[at]), values)
+        if at >= n - 60:
+            is_anomalous |= found.score > 1
+
+    assert is_anomalous.mean() <= 0.08
+
+
 def test_a_season_goes_on_after_a_gap_of_days() -> None:
     """The clock decides what is expected, not the number of windows."""
     times_s = minutes(6 * DAY)
