@@ -144,6 +144,7 @@ def take_windows(
     sums: NDArray[np.float64],
     mins: NDArray[np.float64],
     maxs: NDArray[np.float64],
+    firsts: NDArray[np.float64],
     lasts: NDArray[np.float64],
     increases: NDArray[np.float64],
     free: NDArray[np.int32],
@@ -179,6 +180,9 @@ def take_windows(
             count = np.float64(counts[i])
             if one.value == _RATE:
                 values[i] = _rate(one, window_ms[i], width_ms, count, increases[i])
+                # It began anew within the window: what it had counted before is not all there.
+                if mins[i] < firsts[i]:
+                    values[i] = np.nan
             elif one.value == _MIN:
                 values[i] = mins[i]
             elif one.value == _MAX:

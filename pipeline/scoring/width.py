@@ -196,6 +196,7 @@ class WidthScores:
                 block.sums,
                 block.mins,
                 block.maxs,
+                block.firsts,
                 block.lasts,
                 block.increases,
                 models.free,

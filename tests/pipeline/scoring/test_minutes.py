@@ -53,7 +53,7 @@ def test_minutes_add_up_to_the_windows_that_a_close_names() -> None:
     assert list(zip(made.series_ids.tolist(), starts, strict=True)) == [(3, 0), (7, 0), (7, 1)]
     assert made.counts.tolist() == [4, 12, 4]
     assert made.sums.tolist() == [4.0, 20.0, 20.0]
-    assert (made.mins.tolist(), made.maxs.tolist()) == ([0, -1, 4], [2, 5, 6])
+    assert (made.mins.tolist(), made.maxs.tolist()) == ([1, 0, 5], [2, 5, 6])
     assert (made.lasts.tolist(), made.increases.tolist()) == ([1, 4, 5], [6, 18, 6])
     assert held.take(close(0, 2)) is None
     last = held.take(close(2, 3))

@@ -64,6 +64,20 @@ def noise(n: int, seed: int = 3) -> NDArray[np.float64]:
     return values
 
 
+def test_a_counter_that_began_anew_is_not_judged_in_that_window() -> None:
+    """What it had counted since the sample before is lost: that is no fall."""
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "requests_total"}))
+    n = 4
+    block = rollups([7] * n, range(n), np.zeros(n), increases=[60.0, 60.0, 45.0, 60.0])
+    firsts, mins = np.array([10.0, 70, 130, 45]), np.array([10.0, 70, 0, 45])
+
+    found = rows_of(scores.feed([replace(block, firsts=firsts, mins=mins)]))
+
+    values = {key[1]: row[0] for key, row in found.items()}
+    assert values == {T0_MS + 1 * MINUTE_MS: 1.0, T0_MS + 3 * MINUTE_MS: 1.0}
+
+
 def test_gauges_are_judged_by_their_means() -> None:
     values = noise(300)
     scores = PartitionScores(ScoresConfig())

@@ -45,6 +45,6 @@ def rollups(
     rise = np.zeros(n) if increases is None else np.array(increases, dtype=np.float64)
     return RollupBlock(
         *("t", at_ms, 30, width_s, window_ms, np.array(series_ids, dtype=np.uint64), count),
-        *(mean * count, mean - 1, mean + 1, mean, mean, rise),
+        *(mean * count, mean if increases is not None else mean - 1, mean + 1, mean, mean, rise),
         *(np.zeros(n, dtype=np.uint32), np.zeros(0, dtype=np.uint32)),
     )
