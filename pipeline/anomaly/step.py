@@ -28,6 +28,8 @@ from pipeline.anomaly.state import Model
 _LEARNING, _LEVEL, _RANGE, _PATTERN, _DRIFT, _STOPPED = 1, 2, 3, 4, 5, 6
 # Anomalous, and no more: a line that has stopped has no size.
 _STOP_SCORE = 1.05
+# A distance so many times that at which its part of the score is full.
+_ESCALATES_FROM = 8.0
 
 
 @njit(inline="always")
@@ -61,6 +63,16 @@ def alarm_of(model: Model, score: float, time_s: float, constants: Parameters) -
 def _square(ratio: float, cap: float) -> float:
     capped = min(ratio, cap)
     return capped * capped
+
+
+@njit(inline="always")
+def escalation_of(far: float, constants: Parameters) -> Any:
+    """Return what a distance adds to an anomalous score whose parts tell no more of it.
+
+    So what gets worse within the refractory is an alarm again: 0.1 for each doubling.
+    """
+    beyond = far / (_ESCALATES_FROM * constants.level_unit * constants.fast_cap)
+    return 0.1 * np.log2(beyond) if beyond > 1.0 else 0.0
 
 
 @njit(inline="always")
@@ -109,6 +121,9 @@ def step(
         _square(far / constants.level_unit, constants.fast_cap)
         + _square(new_pair / constants.pair_unit, constants.fast_cap)
     )
+    if fast > 1.0:
+        raw = min(abs(seen - old_level) / level_scale, abs(seen - day) / season_scale)
+        fast += escalation_of(raw, constants)
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
     slow = of_bin + of_drift

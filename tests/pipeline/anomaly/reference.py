@@ -40,6 +40,12 @@ class Prototype:
         self.at = [a + rate * (b - a) for a, b in zip(self.at, to, strict=True)]
 
 
+def hour_and_weekend(time_s: float) -> tuple[int, bool]:
+    """Return the hour of the day in UTC, and whether it is of a Saturday or Sunday."""
+    hours = math.floor(time_s / HOUR_S)
+    return hours % 24, (hours // 24 + 3) % 7 >= 5
+
+
 @dataclass
 class Reference:
     """One series."""
@@ -75,13 +81,12 @@ class Reference:
         c = self.c
         if self.n == 0:
             self.origin = value
-        x = self._within_reach(value - self.origin)
+        seen = value - self.origin
+        x = self._within_reach(seen)
         gap_s = self._note_step(time_s)
         tiny = 1e-9 * abs(self.level + self.origin) + 1e-12
         width = self.high - self.low + tiny
-        hours = math.floor(time_s / HOUR_S)
-        hour = hours % 24
-        is_weekend = (hours // 24 + 3) % 7 >= 5
+        hour, is_weekend = hour_and_weekend(time_s)
         kind = self.kind[hour + 24 * is_weekend]
         day = self.day[hour].mean if self.day[hour].visits >= c.visits else self.level
         of_kind = kind.mean if kind.visits >= c.visits else day
@@ -89,12 +94,15 @@ class Reference:
         away, away_season = x - self.level, x - day
         far = min(abs(away) / (self.spread + tiny), abs(away_season) / (self.season_spread + tiny))
         fast_parts = (far if self.n > 1 else 0.0, self._pair(x, width) if self.n > 0 else 0.0)
+        escalation = self._escalation(seen, day, tiny)
         expected = day if abs(away_season) < abs(away) else self.level
         self.level += max(1 / (self.n + 1), 1 / c.level_windows) * away
         slow_parts = (self._bin(x, width), self._drift(x - of_kind, gap_s, tiny))
         is_back = (x - self.last) * away < 0
         stopped = 1.05 if self._has_stopped(x) else 0.0
-        score = max(self._fast(*fast_parts, is_back=is_back), self._slow(*slow_parts), stopped)
+        fast = self._fast(*fast_parts, is_back=is_back)
+        fast += escalation if fast > 1 else 0.0
+        score = max(fast, self._slow(*slow_parts), stopped)
         score = score if self.n >= c.warm else 0.0
         alarm = self._alarm(time_s, score)
         self._learn(x, away, away_season)
@@ -131,6 +139,14 @@ class Reference:
         self.run += 1
         needed = int(max(self.c.stop_factor * (self.longest_run + 1), self.c.stop_least))
         return self.n - self.run >= self.c.warm and self.run == needed
+
+    def _escalation(self, seen: float, day: float, tiny: float) -> float:
+        far = min(
+            abs(seen - self.level) / (self.spread + tiny),
+            abs(seen - day) / (self.season_spread + tiny),
+        )
+        beyond = far / (8 * self.c.level_unit * self.c.fast_cap)
+        return 0.1 * math.log2(beyond) if beyond > 1 else 0.0
 
     def _within_reach(self, x: float) -> float:
         if self.n < self.c.warm or self.high == self.low:

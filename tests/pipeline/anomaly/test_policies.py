@@ -89,6 +89,19 @@ def test_one_spike_does_not_deafen_the_model(height: float, later: int) -> None:
     assert np.isfinite(scores.upper).all()
 
 
+def test_what_gets_worse_is_told_again() -> None:
+    """At 30, 3,000 and 1,000,000 times the noise, an hour apart, within one refractory."""
+    first = 4 * DAY
+    values = noise(5 * DAY)
+    for at, height in ((0, 30), (60, 3e3), (120, 1e6), (180, 3e3)):
+        values[first + at : first + at + 10] += height
+
+    alarms = score(values).alarm
+
+    told = [at for at in (0, 60, 120, 180) if alarms[first + at : first + at + 10].max() > 1]
+    assert told == [0, 60, 120]
+
+
 @pytest.mark.parametrize("gap", [10, 60, 360])
 def test_a_gap_by_itself_is_no_anomaly(gap: int) -> None:
     """Of series without a season, few are anomalous in the hour behind it."""
