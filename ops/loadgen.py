@@ -117,8 +117,12 @@ async def send(
             async with asyncio.TaskGroup() as group:
                 for sender in senders[: len(step)]:
                     group.create_task(_send_some(sender, left, sent))
-    except* SendError as group_error:
-        raise SendError(str(group_error.exceptions[0])) from None
+    except ExceptionGroup as group_error:
+        # Not `except*`: before Python 3.11.4 what that raises is a group again.
+        refused, others = group_error.split(SendError)
+        if refused is None or others is not None:
+            raise
+        raise SendError(str(refused.exceptions[0])) from None
     finally:
         for sender in senders:
             sender.close()
