@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.hashing import tenant_hash
+from pipeline.known_series import slot_of
 from pipeline.salt import salted
 
 # An hour between two announcements, and the time to the next sample after it.
@@ -62,17 +63,19 @@ class ActiveSeries:
         Active ones always may. minute: since the epoch. most_active, most_begun: how many may be
         active, and new within an hour; None: as many as come.
         """
+        keys = salted(series_ids, tenant_hash(tenant))
         with self._lock:
             room = _room(most_active, self._count(self._announced, tenant, minute, WINDOW_MIN))
             room = min(room, _room(most_begun, self._count(self._begun, tenant, minute, 60)))
-            return self._add(tenant, series_ids, minute, room, is_new=1)
+            return self._add(tenant, keys, minute, room, is_new=1)
 
     def note(self, tenant: str, series_ids: NDArray[np.uint64], minute: int) -> None:
         """Count series that were announced, perhaps by another edge, perhaps a while ago."""
+        keys = salted(series_ids, tenant_hash(tenant))
         with self._lock:
             self._move_to(minute)
             if minute > self._minute - WINDOW_MIN:
-                self._add(tenant, series_ids, minute, _NO_LIMIT, is_new=0)
+                self._add(tenant, keys, minute, _NO_LIMIT, is_new=0)
 
     def _sum(self, counts: NDArray[np.int64], tenant: str, minute: int, n_minutes: int) -> int:
         with self._lock:
@@ -95,12 +98,11 @@ class ActiveSeries:
             self._minute = minute
 
     def _add(
-        self, tenant: str, series_ids: NDArray[np.uint64], minute: int, room: int, is_new: int
+        self, tenant: str, keys: NDArray[np.uint64], minute: int, room: int, is_new: int
     ) -> NDArray[np.bool_]:
         row = self._row_of(tenant)
-        series_ids = salted(series_ids, tenant_hash(tenant))
-        if 2 * (self._slots.n + len(series_ids)) > len(self._slots.ids):
-            self._slots = self._slots.rebuilt(self._minute - WINDOW_MIN, len(series_ids))
+        if 2 * (self._slots.n + len(keys)) > len(self._slots.ids):
+            self._slots = self._slots.rebuilt(self._minute - WINDOW_MIN, len(keys))
         # A clock that went back a little: the minutes before are still counted.
         minute = min(minute, self._minute)
         oldest = self._minute - WINDOW_MIN
@@ -108,7 +110,7 @@ class ActiveSeries:
         allowed, n_added = _admit(
             slots.ids,
             slots.minutes,
-            series_ids,
+            keys,
             (minute, oldest, room, self._max_series - slots.n, is_new),
             self._announced[row],
             self._begun[row],
@@ -150,16 +152,6 @@ def _room(most: int | None, count: int) -> int:
     return _NO_LIMIT if most is None else max(most - count, 0)
 
 
-@njit(inline="always")
-def _find(ids: NDArray[np.uint64], series_id: np.uint64) -> np.int64:
-    """Return the slot that holds the id, or the empty one where it belongs."""
-    mask = np.uint64(len(ids) - 1)
-    slot = series_id & mask
-    while ids[slot] != series_id and ids[slot] != np.uint64(0):
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
-
-
 @njit(cache=True, nogil=True)
 def _admit(  # noqa: PLR0913, PLR0917 - columns of a table, and counts
     ids: NDArray[np.uint64],
@@ -174,7 +166,7 @@ def _admit(  # noqa: PLR0913, PLR0917 - columns of a table, and counts
     allowed = np.ones(len(series_ids), dtype=np.bool_)
     n_added = 0
     for i in range(len(series_ids)):
-        slot = _find(ids, series_ids[i])
+        slot = slot_of(ids, series_ids[i])
         is_held = ids[slot] == series_ids[i]
         if is_held and minutes[slot] > oldest:
             if minutes[slot] < minute:
@@ -206,6 +198,6 @@ def _copy(
     to_minutes: NDArray[np.int32],
 ) -> None:
     for at in held:
-        slot = _find(to_ids, ids[at])
+        slot = slot_of(to_ids, ids[at])
         to_ids[slot] = ids[at]
         to_minutes[slot] = minutes[at]

@@ -113,7 +113,7 @@ def _hours_of(series_ids: NDArray[np.uint64], now_ms: int) -> NDArray[np.int32]:
 
 
 @njit(inline="always")
-def _find(ids: NDArray[np.uint64], series_id: np.uint64) -> np.int64:
+def slot_of(ids: NDArray[np.uint64], series_id: np.uint64) -> np.int64:
     """Return the slot that holds the id, or the empty one where it belongs."""
     mask = np.uint64(len(ids) - 1)
     slot = series_id & mask
@@ -131,7 +131,7 @@ def _unknown(
 ) -> NDArray[np.bool_]:
     unknown = np.empty(len(series_ids), dtype=np.bool_)
     for i in range(len(series_ids)):
-        slot = _find(ids, series_ids[i])
+        slot = slot_of(ids, series_ids[i])
         known = ids[slot] == series_ids[i] and hours[slot] >= _hour_of(series_ids[i], now_ms)
         unknown[i] = not known
     return unknown
@@ -143,7 +143,7 @@ def _find_hours(
 ) -> NDArray[np.int32]:
     found = np.empty(len(series_ids), dtype=np.int32)
     for i in range(len(series_ids)):
-        slot = _find(ids, series_ids[i])
+        slot = slot_of(ids, series_ids[i])
         found[i] = hours[slot] if ids[slot] == series_ids[i] else _ABSENT
     return found
 
@@ -158,7 +158,7 @@ def _add(
     """Add the ids and return how many were new; the table has room for all of them."""
     n_new = 0
     for i in range(len(series_ids)):
-        slot = _find(ids, series_ids[i])
+        slot = slot_of(ids, series_ids[i])
         n_new += ids[slot] == np.uint64(0)
         ids[slot] = series_ids[i]
         hours[slot] = announced[i]

@@ -179,9 +179,8 @@ class _Run:
             await log.append(Topic.RECOMPUTE, records)
             marks = await log.ends(Topic.RECOMPUTE)
             settle_s = self._request.settle_s
-            if (
-                behind := await log.wait_done(("archive",), marks, settle_s, self._say)
-            ) is not None:
+            behind = await log.wait_done(("archive",), marks, settle_s, self._say)
+            if behind is not None:
                 return behind
             self._look_again(series_ids, self._compare(series_ids))
             n_repaired = n_before - self.report.n_wrong_windows

@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 
 from pipeline.coarsen import coarsen
 from pipeline.rows import ROW, Rows
-from schemas.rollups import COLUMNS, CloseBlock, RollupBlock, decode_rollups, encode_rollups
-from schemas.rollups import join_rollups as join
+from schemas.rollups import (
+    COLUMNS,
+    CloseBlock,
+    RollupBlock,
+    decode_rollups,
+    encode_rollups,
+    join_rollups,
+)
 
 WIDTH_S, MADE_OF_S = 300, 60
 _BYTES_PER_ROW = 76
@@ -55,7 +61,7 @@ class Minutes:
         held = self._blocks.get(close.tenant)
         if not held:
             return None
-        block = join(held)
+        block = join_rollups(held)
         starts_ms = block.window_starts_ms
         later = _rows_of(block, starts_ms >= close.until_ms)
         self._keep(close.tenant, [later] if len(later) else [])

@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from pipeline.admission import Reason
 from pipeline.errors import MalformedBody
-from pipeline.hashing import tenant_hash
 from topology.clock import now_ms
 from topology.disk import Disk
 from topology.edge.compression import BodyTooLarge, Decompressor, Encoding, Hold, snappy_size
@@ -60,7 +59,7 @@ class Edge:
         self._quotas = parts.quotas
         self._rejections = parts.rejections
         self._disk = parts.disk
-        self._starts = registry.starts
+        self._registry = registry
         self._endpoints = make_endpoints(registry)
         self._decompressor = Decompressor(context.settings.max_decoded_bytes)
         self._in_flight = InFlight(registry.budget.in_flight_bytes)
@@ -169,9 +168,9 @@ class Edge:
         metrics, tenant = self._context.metrics, intake.tenant.name
         if len(intake.series_ids):
             columns = (intake.series_ids, intake.times_ms, intake.starts_ms)
-            zeros = self._starts.zeros_of(*columns, tenant_hash(tenant))
+            zeros = self._registry.starts.zeros_of(*columns, self._registry.seed(intake.tenant))
             await self._publisher.publish(with_zeros(intake, zeros))
-            self._starts.remember(zeros)
+            self._registry.starts.remember(zeros)
             n_accepted = len(intake.series_ids) + len(zeros)
             if intake.new_series:
                 n_active = self._quotas.n_active(intake.tenant, now_ms())
