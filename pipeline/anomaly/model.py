@@ -23,12 +23,6 @@ _NO_TIE = 1 + 1e-5
 
 
 @njit(inline="always")
-def tiny_of(level: float) -> float:
-    """Return what counts as no difference at this level."""
-    return 1e-9 * abs(level) + 1e-12
-
-
-@njit(inline="always")
 def within_reach(model: Model, x: float, constants: Parameters) -> Any:
     """Return a value no further out of the range than so many times its width.
 
@@ -184,14 +178,6 @@ def learn_season(
     of_kind = min(model.kind_visits[kind] - 1 + seen, 1.0 / constants.hour_rate)
     model.day[hour] += min(share / of_day, 1.0) * (value - model.day[hour])
     model.kind[kind] += min(share / of_kind, 1.0) * (value - model.kind[kind])
-
-
-@njit(inline="always")
-def learn_level(model: Model, value: float, away: float, away_season: float, rate: float) -> None:
-    """Move spread, season spread and range towards a value; away: its distances before."""
-    model.spread += rate * (abs(away) - model.spread)
-    if model.n > 0:
-        model.season_spread += rate * (abs(away_season) - model.season_spread)
 
 
 @njit(inline="always")

@@ -23,6 +23,7 @@ class Parameters(NamedTuple):
     level_unit: float = 7.2
     pair_unit: float = 0.24
     fast_cap: float = 0.86
+    ratio_floor: float = 0.05  # of what is usual: what a ratio takes for nothing
     gate: float = 0.01
     coarse: float = 0.175
     fall: float = 0.8

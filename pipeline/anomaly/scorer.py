@@ -11,7 +11,7 @@ from pipeline.anomaly.scores import Scores
 from pipeline.anomaly.state import MODEL
 from pipeline.anomaly.step import update
 
-VERSION = 2
+VERSION = 3
 _HEAD = np.dtype([("version", "<u4"), ("item_size", "<u4"), ("n", "<u8")])
 
 

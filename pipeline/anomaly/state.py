@@ -30,6 +30,8 @@ MODEL = np.dtype(
         ("level", "<f4"),
         ("spread", "<f4"),
         ("season_spread", "<f4"),
+        ("fall_spread", "<f4"),
+        ("fall_season_spread", "<f4"),
         ("high", "<f4"),
         ("low", "<f4"),
         ("drift", "<f4"),  # smoothed distance from the season

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.anomaly.distance import Away, away_of, band_of, far_of, learn_spreads, tiny_of
 from pipeline.anomaly.model import (
     bin_novelty,
     day_base,
@@ -13,11 +14,9 @@ from pipeline.anomaly.model import (
     hour_of,
     kind_base,
     kind_of,
-    learn_level,
     learn_season,
     note_step,
     pair_novelty,
-    tiny_of,
     within_reach,
 )
 from pipeline.anomaly.parameters import Parameters
@@ -94,16 +93,15 @@ def step(
     tiny = tiny_of(model.level + model.origin)
     width = model.high - model.low + tiny
     # Level
-    away = x - model.level
     day = day_base(model, hour, constants)
     of_kind = kind_base(model, kind, day, constants)
-    away_season = x - day
-    level_scale, season_scale = model.spread + tiny, model.season_spread + tiny
-    far = min(abs(away) / level_scale, abs(away_season) / season_scale) if n > 1 else 0.0
+    away = away_of(model, x, day, constants)
+    far = far_of(model, away, tiny) if n > 1 else 0.0
+    lower, upper = band_of(model, day, tiny, constants)
+    expected = day if abs(away.season) < abs(away.level) else model.level
     new_pair = pair_novelty(model, x, width, constants) if n > 0 else 0.0
-    old_level = model.level
     rate = max(1.0 / max(n, 1), 1.0 / constants.level_windows)
-    model.level += max(1.0 / (n + 1), 1.0 / constants.level_windows) * away
+    model.level += max(1.0 / (n + 1), 1.0 / constants.level_windows) * away.level
     new_bin = bin_novelty(model, x, width, constants)
     # Season
     drift = 0.0
@@ -114,7 +112,7 @@ def step(
         model.drift += (x - of_kind) * min(1.0, usual_s / constants.smooth_s)
         drift = abs(model.drift) / (np.sqrt(model.drift_square) + tiny) if n > 1 else 0.0
     factor = max(1.0, model.step_s / 300.0) ** constants.coarse
-    if (x - model.last) * away < 0:
+    if (x - model.last) * away.level < 0:
         factor *= constants.fall
     factor *= min(new_pair / constants.gate, 1.0)
     fast = factor * (
@@ -122,17 +120,13 @@ def step(
         + _square(new_pair / constants.pair_unit, constants.fast_cap)
     )
     if fast > 1.0:
-        raw = min(abs(seen - old_level) / level_scale, abs(seen - day) / season_scale)
-        fast += escalation_of(raw, constants)
+        raw = Away(away.level + seen - x, away.season + seen - x, away.fall_level, away.fall_season)
+        fast += escalation_of(far_of(model, raw, tiny), constants)
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
     slow = of_bin + of_drift
     stopped = _STOP_SCORE if has_stopped(model, x, constants) else 0.0
     score = rule.sensitivity * max(fast, slow, stopped)
-    expected = day if abs(away_season) < abs(away) else old_level
-    far_enough = constants.level_unit * np.sqrt(max(1.0 - constants.fast_cap**2, 0.0))
-    lower = min(old_level - far_enough * level_scale, day - far_enough * season_scale)
-    upper = max(old_level + far_enough * level_scale, day + far_enough * season_scale)
     reason = 0
     if score > 1.0:
         reason = _LEVEL if fast >= slow else (_DRIFT if of_drift > of_bin else _PATTERN)
@@ -151,7 +145,7 @@ def step(
     # Learn
     model.high = max(x, model.high + constants.leak * (model.level - model.high))
     model.low = min(x, model.low + constants.leak * (model.level - model.low))
-    learn_level(model, x, away, away_season, rate)
+    learn_spreads(model, away, rate)
     if n > 0:
         drift_rate = max(1.0 / n, 1.0 / constants.drift_windows)
         model.drift_square += drift_rate * (model.drift * model.drift - model.drift_square)

@@ -55,6 +55,8 @@ class Reference:
     level: float = 0.0
     spread: float = 0.0
     season_spread: float = 0.0
+    fall_spread: float = 0.0
+    fall_season_spread: float = 0.0
     high: float = 0.0
     low: float = 0.0
     drift: float = 0.0
@@ -89,23 +91,26 @@ class Reference:
         hour, is_weekend = hour_and_weekend(time_s)
         kind = self.kind[hour + 24 * is_weekend]
         day = self.day[hour].mean if self.day[hour].visits >= c.visits else self.level
-        of_kind = kind.mean if kind.visits >= c.visits else day
 
         away, away_season = x - self.level, x - day
-        far = min(abs(away) / (self.spread + tiny), abs(away_season) / (self.season_spread + tiny))
+        falls = self._fall(x, self.level), self._fall(x, day)
+        far = self._far(away, away_season, falls, tiny)
         fast_parts = (far if self.n > 1 else 0.0, self._pair(x, width) if self.n > 0 else 0.0)
-        escalation = self._escalation(seen, day, tiny)
+        beyond = seen - x
+        escalation = self._escalation(self._far(away + beyond, away_season + beyond, falls, tiny))
         expected = day if abs(away_season) < abs(away) else self.level
         self.level += max(1 / (self.n + 1), 1 / c.level_windows) * away
-        slow_parts = (self._bin(x, width), self._drift(x - of_kind, gap_s, tiny))
+        slow_parts = (
+            self._bin(x, width),
+            self._drift(x - (kind.mean if kind.visits >= c.visits else day), gap_s, tiny),
+        )
         is_back = (x - self.last) * away < 0
-        stopped = 1.05 if self._has_stopped(x) else 0.0
         fast = self._fast(*fast_parts, is_back=is_back)
         fast += escalation if fast > 1 else 0.0
-        score = max(fast, self._slow(*slow_parts), stopped)
+        score = max(fast, self._slow(*slow_parts), 1.05 * self._has_stopped(x))
         score = score if self.n >= c.warm else 0.0
         alarm = self._alarm(time_s, score)
-        self._learn(x, away, away_season)
+        self._learn(x, away, away_season, falls)
         self._learn_season(x, time_s, hour, kind)
         self.last, self.time_s, self.n = x, time_s, self.n + 1
         return score, alarm, expected + self.origin
@@ -140,11 +145,23 @@ class Reference:
         needed = int(max(self.c.stop_factor * (self.longest_run + 1), self.c.stop_least))
         return self.n - self.run >= self.c.warm and self.run == needed
 
-    def _escalation(self, seen: float, day: float, tiny: float) -> float:
-        far = min(
-            abs(seen - self.level) / (self.spread + tiny),
-            abs(seen - day) / (self.season_spread + tiny),
+    def _fall(self, x: float, base: float) -> float:
+        usual = base + self.origin
+        if usual <= 0 or self.low + self.origin < -1e-6 * abs(self.origin):
+            return 0.0
+        nothing = self.c.ratio_floor * usual
+        return math.log((usual + nothing) / (max(x + self.origin, 0) + nothing))
+
+    def _far(
+        self, away: float, away_season: float, falls: tuple[float, float], tiny: float
+    ) -> float:
+        difference = min(
+            abs(away) / (self.spread + tiny), abs(away_season) / (self.season_spread + tiny)
         )
+        spreads = self.fall_spread + 1e-9, self.fall_season_spread + 1e-9
+        return max(difference, min(falls[0] / spreads[0], falls[1] / spreads[1]))
+
+    def _escalation(self, far: float) -> float:
         beyond = far / (8 * self.c.level_unit * self.c.fast_cap)
         return 0.1 * math.log2(beyond) if beyond > 1 else 0.0
 
@@ -211,7 +228,7 @@ class Reference:
         self.peak, self.alarm_s = score, time_s
         return score
 
-    def _learn(self, x: float, away: float, away_season: float) -> None:
+    def _learn(self, x: float, away: float, away_season: float, falls: tuple[float, float]) -> None:
         c, n = self.c, self.n
         self.high = max(x, self.high + c.leak * (self.level - self.high))
         self.low = min(x, self.low + c.leak * (self.level - self.low))
@@ -219,6 +236,8 @@ class Reference:
         self.spread += rate * (abs(away) - self.spread)
         if n > 0:
             self.season_spread += rate * (abs(away_season) - self.season_spread)
+            self.fall_spread += rate * (abs(falls[0]) - self.fall_spread)
+            self.fall_season_spread += rate * (abs(falls[1]) - self.fall_season_spread)
             self.drift_square += max(1 / n, 1 / c.drift_windows) * (
                 self.drift**2 - self.drift_square
             )

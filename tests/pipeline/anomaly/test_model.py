@@ -26,7 +26,7 @@ def score(times_s: Floats, values: Floats, constants: Parameters = SHIPPED) -> S
 @given(
     seed=st.integers(0, 10_000),
     step_s=st.sampled_from([10.0, 60.0, 300.0, 3600.0, 86_400.0]),
-    kind=st.sampled_from(["noise", "season", "walk", "counts", "steps"]),
+    kind=st.sampled_from(["noise", "season", "walk", "counts", "steps", "rate"]),
 )
 @settings(max_examples=12)
 def test_the_compiled_model_is_the_plain_one(seed: int, step_s: float, kind: str) -> None:
@@ -41,6 +41,7 @@ def test_the_compiled_model_is_the_plain_one(seed: int, step_s: float, kind: str
         "season": 10 * np.sin(2 * np.pi * hours / 24) + rng.standard_normal(n),
         "walk": np.cumsum(rng.standard_normal(n)),
         "counts": rng.poisson(0.7, n).astype(float),
+        "rate": np.exp(rng.standard_normal(n)) * rng.choice([1.0, 0.01], n, p=[0.99, 0.01]),
         "steps": np.repeat(rng.uniform(0, 9, 9), 100) + rng.standard_normal(n) * 0.1,
     }[kind]
     values[rng.integers(200, n, 3)] += 40
@@ -68,7 +69,10 @@ def test_three_windows_by_hand() -> None:
     assert found.expected.tolist() == [10, 10, 12]
     reach = SHIPPED.level_unit * (1 - SHIPPED.fast_cap**2) ** 0.5
     np.testing.assert_allclose(found.upper[2], 12 + 4 * reach, rtol=1e-6)
-    np.testing.assert_allclose(found.lower[2], 12 - 4 * reach, rtol=1e-6)
+    # The second value was a rise from 10 to 14, with a twentieth of 10 added to both; as a ratio
+    # the same reach below 12 is nearer than 12 - 4 * reach.
+    ratio = (10.5 / 14.5) ** reach
+    np.testing.assert_allclose(found.lower[2], 12.6 * ratio - 0.6, rtol=1e-6)
     # No pair is older than `young` windows, and a bin has more than three; what is left is the
     # smoothed distance from the level, in units of its mean before, which the second gave alone.
     share = 300 / SHIPPED.smooth_s

@@ -53,6 +53,25 @@ def test_a_level_shift_is_told_once_and_becomes_normal() -> None:
     assert (values < scores.upper)[settled:].all()
 
 
+def test_a_fall_counts_as_a_ratio_where_nothing_is_below_zero() -> None:
+    """Traffic between 50 and 200, all day, falls to 2: below what half an hour of a day reaches.
+
+    As a difference that is no further than each high is. The same series with its origin moved
+    below zero has no ratios, so there it is none.
+    """
+    rng = np.random.default_rng(5)
+    values = 100 * np.exp(np.clip(rng.normal(0, 0.35, 4 * DAY), -0.7, 0.7))
+    fall = 3 * DAY + 600
+    values[fall : fall + 5] = 2
+
+    traffic, moved = score(values), score(values - 1000)
+
+    assert traffic.alarm[fall] > 1
+    assert traffic.reason[fall] == Reason.RANGE
+    assert 2 < traffic.lower[fall] < 50
+    assert fall not in anomalous(moved)
+
+
 def test_an_anomaly_does_not_poison_the_model() -> None:
     """An hour far away: a minute later the usual is expected; the band narrows in days."""
     start = 4 * DAY

@@ -104,13 +104,22 @@ def test_what_is_no_number_is_neither_judged_nor_learned() -> None:
     assert np.isfinite(scores.expected[310:]).all()
 
 
-def test_scores_do_not_depend_on_origin_and_unit() -> None:
+def test_scores_do_not_depend_on_the_unit() -> None:
     values = np.round(noise(2000) * 64) / 64
     values[1500] = 160
 
-    plain, scaled = score(values), score(values * 1024 + 2**20)
+    plain, scaled = score(values), score(values * 1024)
 
     np.testing.assert_allclose(plain.score, scaled.score, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_of_what_may_be_below_zero_do_not_depend_on_the_origin() -> None:
+    values = np.round(noise(2000) * 64) / 64 - 100
+    values[1500] = 60
+
+    plain, moved = score(values), score(values * 1024 - 2**20)
+
+    np.testing.assert_allclose(plain.score, moved.score, rtol=1e-4, atol=1e-4)
 
 
 def test_scores_of_a_prefix_are_a_prefix_of_the_scores() -> None:
