@@ -27,9 +27,9 @@ from schemas.series import SeriesBlock
 HOUR_MS = 3_600_000
 # Of what it may hold, one part in so many is for the records of series, in all widths, and one
 # for minutes that wait.
-_TABLE_SHARE, _MINUTES_SHARE = 6, 16
+_TABLE_SHARE, _MINUTES_SHARE = 5, 16
 # Of the records of series in a snapshot; another one is not taken.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ _NONE, _RATE, _MIN, _MAX = int(Value.NONE), int(Value.RATE), int(Value.MIN), int
 _LAST, _COUNT, _SUM = int(Value.LAST), int(Value.COUNT), int(Value.SUM)
 # Of the usual number of samples of a window, per window.
 _COUNT_RATE = np.float32(1 / 8)
+# What the sum of a window's differences may be off by, as a share of the counter.
+_ROUNDING = 1e-12
 
 SERIES = np.dtype(
     [
@@ -22,6 +24,7 @@ SERIES = np.dtype(
         ("known_ms", "<i8"),  # receive time of its first announcement
         ("seen_ms", "<i8"),  # receive time of its last window, at first that of the announcement
         ("window_ms", "<i8"),  # start of its last window, or NO_WINDOW
+        ("last", "<f8"),  # value at the end of that window
         ("usual_count", "<f4"),
         ("model", "<i4"),  # slot of its model, or NO_MODEL
         ("rule", "<i4"),
@@ -118,16 +121,24 @@ def _find_all(
 
 
 @njit(inline="always")
-def _rate(one: Any, window_ms: int, width_ms: int, count: float, increase: float) -> Any:
+def _rate(
+    one: Any, window_ms: int, width_ms: int, count: float, last: float, increase: float
+) -> Any:
     """Return the increase per second since the series' window before, NaN where it is not known.
 
-    After a gap, the increase is that of the whole gap; after one longer than the lookback of
-    `increase`, a part is missing. So it is where samples of the window are missing.
+    It is known where it leads from that window's last value to this one's. A counter that began
+    anew, within the window or just before it, has lost what came between; after a stale marker,
+    and where the window before was not streamed, a part is missing. After a gap, the increase is
+    that of the whole gap; after one longer than the lookback of `increase` it is not. Nor is it
+    where samples of the window are missing.
     """
     if one.window_ms == NO_WINDOW or 2 * count < one.usual_count:
         return np.nan
     since_ms = window_ms - one.window_ms
     if since_ms > max(LOOKBACK_MS - width_ms, width_ms):
+        return np.nan
+    away = abs(last - one.last - increase)
+    if not away <= _ROUNDING * max(abs(last), abs(one.last)):
         return np.nan
     return increase / np.float64(since_ms / 1000)
 
@@ -144,7 +155,6 @@ def take_windows(
     sums: NDArray[np.float64],
     mins: NDArray[np.float64],
     maxs: NDArray[np.float64],
-    firsts: NDArray[np.float64],
     lasts: NDArray[np.float64],
     increases: NDArray[np.float64],
     free: NDArray[np.int32],
@@ -179,10 +189,7 @@ def take_windows(
             slots[i] = one.model
             count = np.float64(counts[i])
             if one.value == _RATE:
-                values[i] = _rate(one, window_ms[i], width_ms, count, increases[i])
-                # It began anew within the window: what it had counted before is not all there.
-                if mins[i] < firsts[i]:
-                    values[i] = np.nan
+                values[i] = _rate(one, window_ms[i], width_ms, count, lasts[i], increases[i])
             elif one.value == _MIN:
                 values[i] = mins[i]
             elif one.value == _MAX:
@@ -200,5 +207,6 @@ def take_windows(
         else:
             one.usual_count += _COUNT_RATE * (np.float32(counts[i]) - one.usual_count)
         one.window_ms = window_ms[i]
+        one.last = lasts[i]
         one.seen_ms = max(one.seen_ms, receive_ms)
     return len(at), n_free

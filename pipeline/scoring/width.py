@@ -196,7 +196,6 @@ class WidthScores:
                 block.sums,
                 block.mins,
                 block.maxs,
-                block.firsts,
                 block.lasts,
                 block.increases,
                 models.free,

@@ -1,5 +1,7 @@
 """Windows of five minutes, made of minutes in the score stage: what is judged, and when."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +28,8 @@ def close(from_window: int, until_window: int) -> CloseBlock:
 
 def minute(at: int, ids: list[int], values: list[float]) -> RollupBlock:
     """Return a minute of some series; at: from the first whole five minutes on."""
-    return rollups(ids, [FIRST + at] * len(ids), values, increases=[6.0] * len(ids))
+    block = rollups(ids, [FIRST + at] * len(ids), values, increases=[6.0] * len(ids))
+    return replace(block, lasts=block.firsts)
 
 
 def rows_of(blocks: list[ScoreBlock]) -> list[tuple[int, int, float, float]]:

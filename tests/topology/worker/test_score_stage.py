@@ -40,12 +40,12 @@ def load() -> list[RollupBlock]:
     """Return a block a minute of 20 series, of which some jump at the end."""
     rng = np.random.default_rng(7)
     ids = list(NAMES)
-    blocks = []
+    blocks, totals = [], dict[int, float]()
     for minute in range(MINUTES):
         values = 50 + rng.standard_normal(len(ids))
         values[:3] *= 2 if minute > MINUTES - 5 else 1
         columns = (ids, [minute] * len(ids), values)
-        blocks.append(rollups(*columns, increases=(60 * values).tolist()))
+        blocks.append(rollups(*columns, increases=(60 * values).tolist(), totals=totals))
     return blocks
 
 
