@@ -3,6 +3,7 @@
 XXH64: Collet, "xxHash fast digest algorithm", specification of 2024, section "XXH64".
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def series_id(labels_hash: np.uint64) -> np.uint64:
     return h if h != _ZERO else np.uint64(1)
 
 
+@lru_cache(maxsize=10_000)
 def tenant_hash(tenant: str) -> np.uint64:
     """Return what the labels' hashes of a tenant's series are added to."""
     text = np.frombuffer(tenant.encode(), dtype=np.uint8)

@@ -19,17 +19,16 @@ from pipeline.scoring.models import Room
 from pipeline.scoring.rules import WIDTHS_S, SeriesRules
 from pipeline.scoring.series_table import BYTES_PER_SERIES
 from pipeline.scoring.width import WidthScores
-from schemas.rollups import CloseBlock, RollupBlock, join_rollups
+from schemas.rollups import CloseBlock, RollupBlock
 from schemas.score_checkpoints import ScoresState
 from schemas.scores import ScoreBlock
 from schemas.series import SeriesBlock
 
 HOUR_MS = 3_600_000
-# Of what it may hold, one part in so many is for the records of series, in all widths, and one
-# for minutes that wait.
-_TABLE_SHARE, _MINUTES_SHARE = 5, 16
+# Parts of what it may hold: for the records of series, in all widths, and for minutes that wait.
+_TABLE_PART, _MINUTES_PART = 2 / 9, 1 / 16
 # Of the records of series in a snapshot; another one is not taken.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,8 @@ class PartitionScores:
     def __init__(self, config: ScoresConfig) -> None:
         self._config = config
         self._newest_ms = 0
-        table_bytes = config.max_bytes // _TABLE_SHARE
-        minutes_bytes = config.max_bytes // _MINUTES_SHARE
+        table_bytes = int(config.max_bytes * _TABLE_PART)
+        minutes_bytes = int(config.max_bytes * _MINUTES_PART)
         self._minutes = Minutes(minutes_bytes)
         room = Room.of(config.max_bytes - table_bytes - minutes_bytes)
         max_series = max(table_bytes // BYTES_PER_SERIES // len(WIDTHS_S), 1)
@@ -85,9 +84,7 @@ class PartitionScores:
         """Return of how many windows the series is not known, though there is room for it."""
         rows = [block for block in blocks if isinstance(block, RollupBlock)]
         return sum(
-            width.n_unknown(block.series_ids)
-            for block, width in self._scored(rows)
-            if not width.is_full
+            width.n_unknown(block) for block, width in self._scored(rows) if not width.is_full
         )
 
     def feed(self, blocks: Sequence[RollupBlock | CloseBlock]) -> list[ScoreBlock]:
@@ -133,12 +130,17 @@ class PartitionScores:
         head = (_LAYOUT, self._newest_ms, self._config.rules.digest)
         return ScoresState(*head, widths, self._minutes.snapshot())
 
+    @staticmethod
+    def takes_series(state: ScoresState) -> bool:
+        """Return whether `restore` knows the layout of a snapshot's series."""
+        return state.layout == _LAYOUT
+
     def restore(self, state: ScoresState) -> str | None:
         """Take a snapshot; return what of it could not be taken and is learned anew, if anything.
 
         Where the rules have changed, each series waits for its next announcement.
         """
-        if state.layout != _LAYOUT:
+        if not self.takes_series(state):
             return f"series of layout {state.layout}, this build knows {_LAYOUT}"
         self._newest_ms = state.newest_ms
         self._minutes.restore(state.minutes)
@@ -171,7 +173,7 @@ class PartitionScores:
 
     def _judge(self, width: WidthScores, blocks: list[RollupBlock]) -> Iterator[ScoreBlock]:
         """Yield what is to be stored of each block; all are judged at once, by as few calls."""
-        scores, rows = width.feed(join_rollups(blocks))
+        scores, rows = width.feed(blocks)
         keep = np.flatnonzero(
             np.isfinite(scores.values) & (scores.scores >= self._config.stored_from)
         )

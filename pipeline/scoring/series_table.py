@@ -1,4 +1,7 @@
-"""What the score stage knows of each series of a partition, found by its id."""
+"""What the score stage knows of each series of a partition, found by its tenant and id.
+
+An id alone is not enough: labels can be made up whose id is that of another tenant's series.
+"""
 
 from typing import Any
 
@@ -6,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.hashing import avalanche
+from pipeline.salt import salt_of
 from pipeline.scoring.values import Value
 from pipeline.slots import LOOKBACK_MS, NO_WINDOW
 
@@ -21,6 +26,7 @@ _ROUNDING = 1e-12
 SERIES = np.dtype(
     [
         ("series_id", "<u8"),
+        ("tenant", "<u8"),  # hashing.tenant_hash
         ("known_ms", "<i8"),  # receive time of its first announcement
         ("seen_ms", "<i8"),  # receive time of its last window, at first that of the announcement
         ("window_ms", "<i8"),  # start of its last window, or NO_WINDOW
@@ -37,11 +43,15 @@ BYTES_PER_SERIES = SERIES.itemsize * 5 // 4 + 16
 
 
 class SeriesTable:
-    """Records of type SERIES in the order in which they were added; an index finds them by id."""
+    """Records of type SERIES in the order in which they were added, and an index to find them.
+
+    Where in the index one stands is a secret of the process: no ids can be made up that crowd it.
+    """
 
     def __init__(self, series: NDArray[np.void] | None = None) -> None:
-        # Of the last search, which is often asked for again: the ids, and where they stand.
-        self._last: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
+        self._salt = salt_of(0)
+        # The last search, which is often asked for again: ids, tenants, and where they stand.
+        self._last: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]] | None = None
         found = np.zeros(0, dtype=SERIES) if series is None else series
         self.n = len(found)
         self._series = np.zeros(max(_LEAST_CAPACITY, self.n), dtype=SERIES)
@@ -50,20 +60,26 @@ class SeriesTable:
 
     @property
     def series(self) -> NDArray[np.void]:
-        """The records, of which changes hold, but not to series_id."""
+        """The records, of which changes hold, but not to series_id and tenant."""
         return self._series[: self.n]
 
     def n_bytes(self) -> int:
         """Return the memory of records and index."""
         return self._series.nbytes + self._index.nbytes
 
-    def find(self, series_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return where each series stands, -1 for one that is not there."""
-        if self._last is not None and self._last[0] is series_ids:
-            return self._last[1]
+    def find(
+        self, series_ids: NDArray[np.uint64], tenants: NDArray[np.uint64]
+    ) -> NDArray[np.int64]:
+        """Return where each series stands, -1 for one that is not there.
+
+        tenants: the tenant_hash of each series, or the one of all of them, shape (1,).
+        """
+        last = self._last
+        if last is not None and last[0] is series_ids and np.array_equal(last[1], tenants):
+            return last[2]
         at = np.empty(len(series_ids), dtype=np.int64)
-        _find_all(self._index, self._series, series_ids, at)
-        self._last = (series_ids, at)
+        _find_all(self._index, self._series, series_ids, tenants, self._salt, at)
+        self._last = (series_ids, tenants, at)
         return at
 
     def add(self, new: NDArray[np.void]) -> None:
@@ -79,7 +95,7 @@ class SeriesTable:
         if 2 * needed > len(self._index):
             self._index_anew()
         else:
-            _index(self._index, self._series, first, needed)
+            _index(self._index, self._series, first, needed, self._salt)
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Forget the series of which kept, shape (n,), is false; the others move up."""
@@ -93,31 +109,43 @@ class SeriesTable:
     def _index_anew(self) -> None:
         n_places = 1 << (4 * max(_LEAST_CAPACITY, self.n) - 1).bit_length()
         self._index = np.full(n_places, -1, dtype=np.int32)
-        _index(self._index, self._series, 0, self.n)
+        _index(self._index, self._series, 0, self.n, self._salt)
 
 
 @njit(inline="always")
-def _place(index: NDArray[np.int32], series: Any, series_id: np.uint64) -> np.int64:
-    """Return the place in the index that holds the id, or the empty one where it belongs."""
+def _place(
+    index: NDArray[np.int32], series: Any, series_id: np.uint64, tenant: np.uint64, salt: np.uint64
+) -> np.int64:
+    """Return the place in the index that holds the series, or the empty one where it belongs."""
     mask = np.uint64(len(index) - 1)
-    place = np.int64(series_id & mask)
-    while index[place] >= 0 and series[index[place]].series_id != series_id:
+    place = np.int64(avalanche(series_id ^ tenant ^ salt) & mask)
+    while index[place] >= 0:
+        one = series[index[place]]
+        if one.series_id == series_id and one.tenant == tenant:
+            break
         place = (place + 1) & np.int64(mask)
     return place
 
 
 @njit(cache=True)
-def _index(index: NDArray[np.int32], series: Any, first: int, end: int) -> None:
+def _index(index: NDArray[np.int32], series: Any, first: int, end: int, salt: np.uint64) -> None:
     for at in range(first, end):
-        index[_place(index, series, series[at].series_id)] = at
+        one = series[at]
+        index[_place(index, series, one.series_id, one.tenant, salt)] = at
 
 
 @njit(cache=True)
 def _find_all(
-    index: NDArray[np.int32], series: Any, series_ids: NDArray[np.uint64], at: NDArray[np.int64]
+    index: NDArray[np.int32],
+    series: Any,
+    series_ids: NDArray[np.uint64],
+    tenants: NDArray[np.uint64],
+    salt: np.uint64,
+    at: NDArray[np.int64],
 ) -> None:
     for i in range(len(series_ids)):
-        at[i] = index[_place(index, series, series_ids[i])]
+        tenant = tenants[i if len(tenants) > 1 else 0]
+        at[i] = index[_place(index, series, series_ids[i], tenant, salt)]
 
 
 @njit(inline="always")

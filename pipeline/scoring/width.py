@@ -1,19 +1,21 @@
 """Scores of one partition's windows of one width: series, their models, and room for both."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.anomaly.scores import Scores
+from pipeline.hashing import tenant_hash
 from pipeline.scoring.models import Models, Room
 from pipeline.scoring.rounding import rounded, short
 from pipeline.scoring.rules import SeriesRules
 from pipeline.scoring.series_table import NO_MODEL, SERIES, SeriesTable, take_windows
 from pipeline.scoring.values import Value
 from pipeline.slots import NO_WINDOW
-from schemas.rollups import RollupBlock
+from schemas.rollups import RollupBlock, join_rollups
 from schemas.score_checkpoints import WidthState
 from schemas.scores import ScoreBlock
 from schemas.series import MetricType, SeriesBlock
@@ -51,7 +53,7 @@ class WidthScores:
         self, block: SeriesBlock, values: NDArray[np.uint8], rules: NDArray[np.int32]
     ) -> None:
         """Take announced series, and what the rules choose for them."""
-        at = self.table.find(block.series_ids)
+        at = self.table.find(block.series_ids, _tenants_of([block]))
         is_new = at < 0
         self._change(block, at, values, rules)
         _, firsts = np.unique(block.series_ids[is_new], return_index=True)
@@ -63,7 +65,7 @@ class WidthScores:
             self.counts["series_refused"] += max(len(firsts) - n_left, 0)
             firsts = firsts[:n_left]
         new = np.zeros(len(firsts), dtype=SERIES)
-        new["series_id"] = block.series_ids[firsts]
+        new["series_id"], new["tenant"] = block.series_ids[firsts], tenant_hash(block.tenant)
         new["known_ms"] = new["seen_ms"] = block.receive_ms
         new["window_ms"] = NO_WINDOW
         new["model"] = NO_MODEL
@@ -75,9 +77,9 @@ class WidthScores:
         self._rules = rules
         self.models.replace_rules(rules.table)
 
-    def n_unknown(self, series_ids: NDArray[np.uint64]) -> int:
-        """Return of how many series no announcement has been read."""
-        at = self.table.find(series_ids)
+    def n_unknown(self, block: RollupBlock) -> int:
+        """Return of how many of a block's series no announcement has been read."""
+        at = self.table.find(block.series_ids, _tenants_of([block]))
         untold = self.table.series["known_ms"][at[at >= 0]] == _UNTOLD
         return int((at < 0).sum() + untold.sum())
 
@@ -86,9 +88,10 @@ class WidthScores:
         """Whether series are unknown because there is no room for them."""
         return self.table.n >= self._max_series
 
-    def feed(self, block: RollupBlock) -> tuple[ScoreBlock, NDArray[np.int64]]:
-        """Judge a block's windows; return the scores there are, and of which rows of it."""
-        at = self.table.find(block.series_ids)
+    def feed(self, blocks: Sequence[RollupBlock]) -> tuple[ScoreBlock, NDArray[np.int64]]:
+        """Judge windows of tenants; return the scores there are, and of which rows, joined."""
+        block = join_rollups(blocks)
+        at = self.table.find(block.series_ids, _tenants_of(blocks))
         slots = np.empty(len(block), dtype=np.int64)
         values = np.full(len(block), np.nan)
         self._take(block, at, slots, values)
@@ -258,6 +261,12 @@ class WidthScores:
         if len(with_model):
             self.models.evict(series["model"][with_model].copy())
             series["model"][with_model] = NO_MODEL
+
+
+def _tenants_of(blocks: Sequence[RollupBlock | SeriesBlock]) -> NDArray[np.uint64]:
+    """Return the tenant of each row of blocks, or the one of all of them, as tenant_hash."""
+    tenants = np.array([tenant_hash(block.tenant) for block in blocks], dtype=np.uint64)
+    return tenants if len(blocks) == 1 else np.repeat(tenants, [len(block) for block in blocks])
 
 
 def _block_of(

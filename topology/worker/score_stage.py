@@ -77,7 +77,9 @@ class ScoreWork:
                     reason=lost,
                     remedy="observai anomaly warm",
                 )
-            self._series_offsets[partition] = checkpoint.series_offset
+            # Without the series of the checkpoint, all announcements that are there are needed.
+            if engine.takes_series(checkpoint.scores):
+                self._series_offsets[partition] = checkpoint.series_offset
         return engine
 
     async def assigned(

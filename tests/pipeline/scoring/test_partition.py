@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from pipeline.scoring.models import SHARD_SLOTS, bytes_per_model
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
 from pipeline.scoring.rounding import rounded
 from pipeline.scoring.rules import SeriesRules
+from pipeline.scoring.series_table import SERIES, SeriesTable
 from schemas.rollups import RollupBlock
 from schemas.scores import COLUMNS, ScoreBlock
 from schemas.series import MetricType
@@ -334,7 +336,7 @@ def test_a_type_that_becomes_known_begins_a_new_model() -> None:
 
 def two_shards() -> int:
     """Return the memory with which two shards of models fit, and no third."""
-    return int(2.5 * SHARD_SLOTS * bytes_per_model()) * 80 // 59
+    return int(2.5 * SHARD_SLOTS * bytes_per_model()) * 144 // 103
 
 
 def test_where_memory_is_short_the_series_silent_for_longest_make_room() -> None:
@@ -405,3 +407,68 @@ def test_tenants_in_one_record_are_judged_as_by_themselves() -> None:
             np.testing.assert_array_equal(
                 getattr(one, name)[order], getattr(other, name)[of_other], name
             )
+
+
+@pytest.mark.parametrize("are_together", [True, False])
+def test_ids_made_up_to_meet_another_tenants_share_nothing(*, are_together: bool) -> None:
+    """One announces the id as a counter with a rule of its own; each is judged as by itself."""
+    specs = [{"metric": "load", "tenant": "evil", "value": "rate", "sensitivity": 0.1}]
+    rules = SeriesRules.parse({"rule": specs})
+    values = {"evil": np.full(300, 1e9), "victim": noise(300)}
+
+    def scored(*tenants: str) -> Rows:
+        scores = PartitionScores(ScoresConfig(rules))
+        for tenant in tenants:
+            scores.announce(replace(announced({7: "load"}), tenant=tenant))
+        blocks = [
+            replace(rollups([7], [minute], values[tenant][[minute]]), tenant=tenant)
+            for minute in range(300)
+            for tenant in tenants
+        ]
+        at_once = len(tenants) if are_together else 1
+        records = [blocks[at : at + at_once] for at in range(0, len(blocks), at_once)]
+        # Halfway a restart, after which both are found again.
+        found = [one for record in records[: len(records) // 2] for one in scores.feed(record)]
+        again = PartitionScores(ScoresConfig(rules))
+        assert again.restore(scores.snapshot()) is None
+        found += [one for record in records[len(records) // 2 :] for one in again.feed(record)]
+        assert again.n_series().total() == len(tenants)
+        return rows_of([one for one in found if one.tenant == "victim"])
+
+    assert scored("evil", "victim") == scored("victim")
+    assert len(scored("victim")) == 300
+
+
+def test_an_announcement_is_no_other_tenants() -> None:
+    scores = PartitionScores(ScoresConfig())
+    block = rollups([7], [0], [1.0])
+    scores.announce(announced({7: "load"}))
+
+    assert scores.n_unknown([block]) == 0
+    assert scores.n_unknown([replace(block, tenant="other")]) == 1
+
+
+def test_ids_made_for_one_place_of_the_index_are_spread() -> None:
+    """Else each look-up would be a walk over all of them."""
+    table = SeriesTable()
+    new = np.zeros(2_000, dtype=SERIES)
+    new["series_id"] = np.arange(1, 2_001, dtype=np.uint64) << np.uint64(30)
+
+    table.add(new)
+
+    taken = np.flatnonzero(table._index >= 0)
+    assert np.diff(np.flatnonzero(np.diff(taken) > 1)).max() < 100
+
+
+def test_series_of_another_layout_are_learned_anew() -> None:
+    """Such as that of version 1, which knew no tenants."""
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "load"}))
+    state = msgspec.structs.replace(scores.snapshot(), layout=1)
+
+    again = PartitionScores(ScoresConfig())
+    lost = again.restore(state)
+
+    assert lost == "series of layout 1, this build knows 3"
+    assert not again.takes_series(state)
+    assert again.n_unknown([rollups([7], [0], [1.0])]) == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.anomaly import scorer as anomaly_scorer
+from pipeline.scoring import partition as partition_scores
 from pipeline.scoring.partition import PartitionScores, ScoresConfig
 from schemas.config import ScoreRulesRecord, encode_entry
 from schemas.dead_letters import decode_dead_letter
@@ -229,3 +230,10 @@ async def test_models_of_another_build_are_learned_anew(
 
         await wait_until_async(is_learning, 10, "20 series learning")
         assert context.health.reasons() == {}
+
+    # Without the series themselves, the announcements are read again, from the first on.
+    monkeypatch.setattr(partition_scores, "_LAYOUT", partition_scores._LAYOUT + 1)
+    await publish_windows(worker_settings, blocks[170:175])
+    async with running(worker, make_context("worker", worker_settings)):
+        # Of the ten counters the first window has no rate again.
+        await wait_for_rows(worker_settings, len(expected(blocks[:175])) - 10)
