@@ -36,7 +36,9 @@ class Parameters(NamedTuple):
     stop_factor: float = 10.0  # of the longest run of equal windows
     stop_least: float = 60.0  # windows
     reach: float = 4.0  # out of the range, in widths of it, within which a value is learned
+    unknown_hour: float = 0.8  # what a score counts until its hour was seen `visits` times
     refractory_s: float = 28_800.0
+    escalation: float = 1.2  # of an alarm to the one before, within the refractory
 
 
 SHIPPED = Parameters()

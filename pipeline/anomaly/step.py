@@ -27,6 +27,7 @@ from pipeline.anomaly.state import Model
 _LEARNING, _LEVEL, _RANGE, _PATTERN, _DRIFT, _STOPPED = 1, 2, 3, 4, 5, 6
 # Anomalous, and no more: a line that has stopped has no size.
 _STOP_SCORE = 1.05
+_HIGHER = 1.0000001
 # A distance so many times that at which its part of the score is full.
 _ESCALATES_FROM = 8.0
 
@@ -48,10 +49,10 @@ def is_counted(distance: float, expected: float, rule: RuleRow) -> Any:
 
 @njit(inline="always")
 def alarm_of(model: Model, score: float, time_s: float, constants: Parameters) -> float:
-    """Return the score if it is higher than all of the refractory, else 0."""
+    """Return the score if it is higher than all of the refractory, and an escalation, else 0."""
     if model.peak > 0 and time_s - model.alarm_s > constants.refractory_s:
         model.peak = 0.0
-    if score <= model.peak * 1.0000001:
+    if score <= model.peak * (constants.escalation if model.peak > 1.0 else _HIGHER):
         return 0.0
     model.peak = score
     model.alarm_s = time_s
@@ -68,10 +69,10 @@ def _square(ratio: float, cap: float) -> float:
 def escalation_of(far: float, constants: Parameters) -> Any:
     """Return what a distance adds to an anomalous score whose parts tell no more of it.
 
-    So what gets worse within the refractory is an alarm again: 0.1 for each doubling.
+    So what gets worse within the refractory is an alarm again: 0.2 for each doubling.
     """
     beyond = far / (_ESCALATES_FROM * constants.level_unit * constants.fast_cap)
-    return 0.1 * np.log2(beyond) if beyond > 1.0 else 0.0
+    return 0.2 * np.log2(beyond) if beyond > 1.0 else 0.0
 
 
 @njit(inline="always")
@@ -115,16 +116,22 @@ def step(
     if (x - model.last) * away.level < 0:
         factor *= constants.fall
     factor *= min(new_pair / constants.gate, 1.0)
-    fast = factor * (
-        _square(far / constants.level_unit, constants.fast_cap)
-        + _square(new_pair / constants.pair_unit, constants.fast_cap)
+    # Until its hour is known, all that is usual for it may be new.
+    weight = 1.0 if model.day_visits[hour] >= constants.visits else constants.unknown_hour
+    fast = (
+        weight
+        * factor
+        * (
+            _square(far / constants.level_unit, constants.fast_cap)
+            + _square(new_pair / constants.pair_unit, constants.fast_cap)
+        )
     )
     if fast > 1.0:
         raw = Away(away.level + seen - x, away.season + seen - x, away.fall_level, away.fall_season)
         fast += escalation_of(far_of(model, raw, tiny), constants)
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
-    slow = of_bin + of_drift
+    slow = weight * (of_bin + of_drift)
     stopped = _STOP_SCORE if has_stopped(model, x, constants) else 0.0
     score = rule.sensitivity * max(fast, slow, stopped)
     reason = 0

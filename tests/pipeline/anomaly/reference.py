@@ -104,11 +104,11 @@ class Reference:
             self._bin(x, width),
             self._drift(x - (kind.mean if kind.visits >= c.visits else day), gap_s, tiny),
         )
-        is_back = (x - self.last) * away < 0
-        fast = self._fast(*fast_parts, is_back=is_back)
+        weight = self._weight(hour)
+        fast = weight * self._fast(*fast_parts, is_back=(x - self.last) * away < 0)
         fast += escalation if fast > 1 else 0.0
-        score = max(fast, self._slow(*slow_parts), 1.05 * self._has_stopped(x))
-        score = score if self.n >= c.warm else 0.0
+        score = max(fast, weight * self._slow(*slow_parts), 1.05 * self._has_stopped(x))
+        score *= self.n >= c.warm
         alarm = self._alarm(time_s, score)
         self._learn(x, away, away_season, falls)
         self._learn_season(x, time_s, hour, kind)
@@ -128,6 +128,9 @@ class Reference:
         of_bin = min(new_bin / c.bin_unit, c.slow_cap)
         of_drift = min(drift / c.drift_unit, c.slow_cap)
         return of_bin**2 + of_drift**2
+
+    def _weight(self, hour: int) -> float:
+        return 1.0 if self.day[hour].visits >= self.c.visits else self.c.unknown_hour
 
     def _drift(self, away: float, gap_s: float, tiny: float) -> float:
         if self.n == 0:
@@ -163,7 +166,7 @@ class Reference:
 
     def _escalation(self, far: float) -> float:
         beyond = far / (8 * self.c.level_unit * self.c.fast_cap)
-        return 0.1 * math.log2(beyond) if beyond > 1 else 0.0
+        return 0.2 * math.log2(beyond) if beyond > 1 else 0.0
 
     def _within_reach(self, x: float) -> float:
         if self.n < self.c.warm or self.high == self.low:
@@ -223,7 +226,7 @@ class Reference:
     def _alarm(self, time_s: float, score: float) -> float:
         if time_s - self.alarm_s > self.c.refractory_s:
             self.peak = 0.0
-        if score <= self.peak * 1.0000001:
+        if score <= self.peak * (self.c.escalation if self.peak > 1 else 1.0000001):
             return 0.0
         self.peak, self.alarm_s = score, time_s
         return score

@@ -62,7 +62,7 @@ def test_three_windows_by_hand() -> None:
     Distances from 10: 0, 4, 0. The level is their mean before each: 0, 0, 2. The mean distance
     from it is then (0), 4, and the third value lies 2 below: half a spread.
     """
-    constants = SHIPPED._replace(warm=0.0)
+    constants = SHIPPED._replace(warm=0.0, unknown_hour=1.0)
 
     found = score(MONDAY_S + 300 * np.arange(3.0), np.array([10.0, 14.0, 10.0]), constants)
 
@@ -91,7 +91,9 @@ def test_two_channels_have_to_agree(factor: float, n_alarms: int) -> None:
     """
     n = 400
     values = (np.arange(n) % 2).astype(np.float64)
-    constants = SHIPPED._replace(level_unit=1.0, fast_cap=0.9, leak=0.0, level_windows=1e9)
+    constants = SHIPPED._replace(
+        level_unit=1.0, fast_cap=0.9, leak=0.0, level_windows=1e9, unknown_hour=1.0
+    )
     # Far enough that the level is capped: 0.81, and the pair has to give 0.19.
     value = 1 + 2 * 0.19**0.5 * constants.pair_unit * factor
     values[-1] = value
