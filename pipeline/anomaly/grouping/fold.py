@@ -3,7 +3,8 @@
 An onset is the first window of a series' run of anomalous ones. Where the onsets of the last
 minutes that share a trait (a host, a metric, a zone) are more than chance explains, given how often
 such series have become anomalous in the day before, they are an event: the trait that explains most
-is taken first. A single series is an event if its alarm is among the highest of the day.
+is taken first. A single series is an event if its alarm is among the highest of the day; scores of
+most alarms end at one height, so a few as high are, too.
 """
 
 import math
@@ -12,9 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.anomaly.grouping.pool import Pool
-from pipeline.anomaly.grouping.surprise import DAY_S, HOUR_S, LEAST_TRAITS, Usual, log10_tail
+from pipeline.anomaly.grouping.surprise import DAY_S, HOUR_S, LEAST_ALIKE, Usual, log10_tail
 from pipeline.anomaly.grouping.windows import AnomalousWindows, Traits
 
 
@@ -25,11 +27,12 @@ class Policy:
     within_s: how long ago they may be. least_series: that share a trait. chance_a_day: how many
     events a day chance alone may make. clumps: series of a host do not become anomalous one by
     one, so of many hosts some have several: the surprise that is needed grows with this power of
-    the number of traits (measured on simulated fleets). quiet_s: an event that has got no more
-    series for so long takes none up. longest_s: nor does it after so long; but one that seems to
-    begin anew within it goes on: what returns to normal is anomalous, too. rank: a single series'
-    alarm must be above this one of the highest alarms of an hour of the day. known_s: for how long
-    there must have been scores.
+    the number of hosts, or of what other label has most values (measured on simulated fleets).
+    quiet_s: an event that has got no more series for so long takes none up. longest_s: nor does it
+    after so long; but one that seems to begin anew within it goes on: what returns to normal is
+    anomalous, too. rank, ties: a single series' alarm is an event if in fewer than `rank` hours of
+    the day before there was a higher one, and in fewer than `ties` one as high. known_s: for how
+    long there must have been scores.
     """
 
     within_s: int = 600
@@ -39,6 +42,7 @@ class Policy:
     quiet_s: int = 900
     longest_s: int = 7200
     rank: int = 2
+    ties: int = 4
     known_s: int = 3600
 
 
@@ -96,20 +100,24 @@ class Fold:
         onsets_s = self._windows.ends_s[self._onsets]
         series = self._windows.series[self._onsets]
         self._usual = Usual.before(hour_s, onsets_s, series, self._traits, self._since_s)
-        n_tests = LEAST_TRAITS * DAY_S / self._policy.within_s
-        more = self._policy.clumps * math.log10(self._usual.n_traits() / LEAST_TRAITS)
+        n_tests = LEAST_ALIKE * DAY_S / self._policy.within_s
+        more = self._policy.clumps * math.log10(max(self._usual.n_alike / LEAST_ALIKE, 1))
         self._least_surprise = math.log10(n_tests / self._policy.chance_a_day) + more
         self._highest = self._highest_alarms(hour_s)
 
-    def _highest_alarms(self, hour_s: int) -> list[float]:
-        """Return the highest alarms of hours of the day before, the `rank` highest, ascending."""
+    def _highest_alarms(self, hour_s: int) -> NDArray[np.float64]:
+        """Return the highest alarm of each hour of the day before, shape (24,), 0 for none."""
         ends_s, alarms = self._windows.ends_s, self._windows.alarms
         first, end = np.searchsorted(ends_s, [hour_s - DAY_S, hour_s])
         highest = np.zeros(DAY_S // HOUR_S)
         hours = (ends_s[first:end] - (hour_s - DAY_S)) // HOUR_S
         np.maximum.at(highest, hours, alarms[first:end])
-        found: list[float] = np.sort(highest)[-self._policy.rank :].tolist()
-        return found
+        return highest
+
+    def _is_among_highest(self, alarm: float) -> bool:
+        n_higher = int((self._highest > alarm).sum())
+        n_as_high = int((self._highest >= alarm).sum())
+        return n_higher < self._policy.rank and n_as_high < self._policy.ties
 
     def _step(self, time_s: int, rows: range) -> None:
         self._pool.forget(time_s - self._policy.within_s)
@@ -123,7 +131,8 @@ class Fold:
         while onsets and is_known and self._open_group(time_s):
             pass
         for at in rows:
-            if is_known and self._windows.alarms[at] > max(1.0, self._highest[0]):
+            alarm = float(self._windows.alarms[at])
+            if is_known and alarm > 1 and self._is_among_highest(alarm):
                 self._take_alarm(at, time_s)
 
     def _open_event(self, onset: int, time_s: int) -> Event | None:
@@ -200,4 +209,4 @@ class Fold:
             event = Event(None, start_s, time_s, time_s, [onset], {series})
             self._event_of[onset] = event
             self._events.append(event)
-        self._highest = sorted([*self._highest, float(self._windows.alarms[at])])[1:]
+        self._highest = np.append(self._highest, float(self._windows.alarms[at]))

@@ -1,6 +1,7 @@
 """How surprising it is that so many series of one kind become anomalous in a few minutes."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from pipeline.anomaly.grouping.windows import Traits
 HOUR_S, DAY_S = 3600, 86_400
 # A trait that was never seen may still have had bad luck.
 _PRIOR = 0.5
-LEAST_TRAITS = 10
+LEAST_ALIKE = 10
 
 
 def log10_tail(n: int, mean: float) -> float:
@@ -29,11 +30,13 @@ def log10_tail(n: int, mean: float) -> float:
 class Usual:
     """How often series of each trait became anomalous in the day before an hour.
 
-    counts: int64 (number of traits,). span_s: for how long it is known, a day at most.
+    counts: int64 (number of traits,). span_s: for how long it is known, a day at most. n_alike: of
+    the label with most values that had onsets, how many: hosts of a large fleet.
     """
 
     counts: NDArray[np.int64]
     span_s: float
+    n_alike: int
 
     @classmethod
     def before(
@@ -50,12 +53,10 @@ class Usual:
         """
         first, end = np.searchsorted(onsets_s, [hour_s - DAY_S, hour_s])
         span_s = min(max(hour_s - since_s, HOUR_S), DAY_S)
-        return cls(traits.count(series[first:end]), float(span_s))
+        counts = traits.count(series[first:end])
+        of_label = Counter(traits.names[at][0] for at in np.flatnonzero(counts).tolist())
+        return cls(counts, float(span_s), max(of_label.values(), default=0))
 
     def mean(self, trait: int, within_s: float) -> float:
         """Return how many series of a trait are to be expected within a time."""
         return (float(self.counts[trait]) + _PRIOR) * within_s / self.span_s
-
-    def n_traits(self) -> int:
-        """Return how many traits had an onset, at least LEAST_TRAITS."""
-        return max(int((self.counts > 0).sum()), LEAST_TRAITS)

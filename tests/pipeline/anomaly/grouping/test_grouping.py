@@ -132,6 +132,22 @@ def test_of_many_hosts_more_is_asked() -> None:
     assert len(events_of([*before, *rows], labels)) == 1
 
 
+def test_many_labels_are_not_many_hosts() -> None:
+    """Two hosts of 12 metrics, of which each has a device and a mode: four series are enough."""
+    labels = [
+        {"__name__": f"m{metric}", "host": f"h{host}", "device": f"d{metric}", "mode": f"o{metric}"}
+        for host in range(2)
+        for metric in range(12)
+    ]
+    before = [(series, 50 * series - 1_400, 1.5) for series in range(24)]
+    rows = [(at, 5, 1.5) for at in range(4)]
+
+    (event,) = events_of([*before, *rows], labels)
+
+    assert event.common == [("host", "h0")]
+    assert events_of([*before, *rows[:3]], labels) == []
+
+
 def test_late_members_join_while_the_event_is_fresh() -> None:
     """Minutes        0    5    10   15   20 ... 60
     event            ######
@@ -176,6 +192,24 @@ def test_a_single_series_is_an_event_if_its_alarm_is_among_the_days_highest() ->
     assert event.peak == pytest.approx(2.4)
     assert ("__name__", "m7") in event.common
     assert (minute(event.start_s), minute(event.detected_s)) == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [
+        ([-1200, -600, -200, 60, 120], [60]),
+        ([-600, -200, 60, 120, 180], [60, 120]),
+        # An hour counts once when it is over, so that an incident is not as many as it has series.
+        ([5, 10, 15, 20, 25, 60, 120], [5, 10, 15, 20, 60, 120]),
+    ],
+)
+def test_of_alarms_of_equal_height_four_a_day_are_events(
+    minutes: list[int], told: list[int]
+) -> None:
+    """Scores of most alarms end at one height, so the third one is no less than the first two."""
+    rows: list[Row] = [(10 * at + at % 10, when, 1.5, 1.5) for at, when in enumerate(minutes)]
+
+    assert [minute(one.start_s) for one in events_of(rows, fleet(30, 10))] == told
 
 
 def test_a_series_that_a_group_has_is_no_event_of_its_own() -> None:
