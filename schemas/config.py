@@ -1,4 +1,6 @@
-"""Records of topic `config`: tiers, tenants, keys, rules, as JSON under keys like `tenant/acme`.
+"""Records of topic `config`: tiers, tenants, keys, rules, skips, as JSON.
+
+Their keys are like `tenant/acme`.
 
 The topic is compacted, so of each key the last record counts; one without a value removes.
 """
@@ -31,6 +33,7 @@ class Kind(StrEnum):
     KEY = "key"
     SECRET = "secret"  # noqa: S105 - a kind of record
     SCORE_RULES = "score-rules"
+    SKIP = "skip"
 
 
 class TierRecord(msgspec.Struct, frozen=True):
@@ -93,7 +96,18 @@ class ScoreRulesRecord(msgspec.Struct, frozen=True):
     rules: list[dict[str, Any]] = []
 
 
-Entry = TierRecord | TenantRecord | Key | SecretRecord | ScoreRulesRecord
+class SkipRecord(msgspec.Struct, frozen=True):
+    """An operator's word that what cannot be read before an offset may go to dead letters.
+
+    topic: without the deployment's prefix.
+    """
+
+    topic: str
+    partition: int
+    until_offset: int
+
+
+Entry = TierRecord | TenantRecord | Key | SecretRecord | ScoreRulesRecord | SkipRecord
 
 
 def encode_entry(entry: Entry) -> ConfigRecord:
@@ -109,6 +123,8 @@ def encode_entry(entry: Entry) -> ConfigRecord:
             kind, name = Kind.SECRET, "keys"
         case ScoreRulesRecord():
             kind, name = Kind.SCORE_RULES, entry.tenant
+        case SkipRecord():
+            kind, name = Kind.SKIP, f"{entry.topic}/{entry.partition}"
     return f"{kind}/{name}".encode(), msgspec.json.encode(entry)
 
 
@@ -123,11 +139,12 @@ def decode_key(key: bytes) -> tuple[str, str]:
 
 def decode_entry(kind: Kind, value: bytes) -> Entry:
     """Return the entry of a record's value. Raises InvalidRecord."""
-    types: dict[Kind, type[TierRecord | Key | SecretRecord | ScoreRulesRecord]] = {
+    types: dict[Kind, type[TierRecord | Key | SecretRecord | ScoreRulesRecord | SkipRecord]] = {
         Kind.TIER: TierRecord,
         Kind.KEY: Key,
         Kind.SECRET: SecretRecord,
         Kind.SCORE_RULES: ScoreRulesRecord,
+        Kind.SKIP: SkipRecord,
     }
     try:
         if kind is Kind.TENANT:

@@ -9,7 +9,7 @@ class UnknownVersion(Exception):
     """The record is of a format version that this build does not know.
 
     Fate: the partition stops and says so. It may be good data of a newer writer, so it
-    is neither skipped nor dead-lettered.
+    is neither skipped nor dead-lettered, unless an operator says so (topology/skips.py).
     """
 
     def __init__(self, kind: str, version: int, known: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.scoring.rules import RuleSpec, SeriesRules, parse_rules_of_tenant
-from schemas.config import Entry, Kind, ScoreRulesRecord, decode_entry, decode_key, encode_entry
+from schemas.config import Entry, ScoreRulesRecord
 from schemas.errors import InvalidRecord
 
 
@@ -47,22 +47,3 @@ class TenantRules:
     def specs(self) -> Mapping[str, list[RuleSpec]]:
         """Return all rules by tenant."""
         return self._specs
-
-
-class RulesFollower:
-    """Takes the rules from topic `config`, and nothing else; for ConfigFeed."""
-
-    def __init__(self) -> None:
-        self.is_loaded = False
-        self.problem: str | None = None
-        self.rules = TenantRules()
-
-    def apply(self, key: bytes, value: bytes | None) -> None:
-        """Apply one record of topic `config`. Raises InvalidRecord."""
-        kind, name = decode_key(key)
-        if kind != Kind.SCORE_RULES:
-            return
-        entry = None if value is None else decode_entry(Kind.SCORE_RULES, value)
-        if entry is not None and encode_entry(entry)[0] != key:
-            raise InvalidRecord(f"config record {key!r} is about {encode_entry(entry)[0]!r}")
-        self.rules.apply(name, entry)

@@ -13,6 +13,7 @@ from topology.runtime import Context
 # A longer record is cut: in base64 it must still fit one message.
 MAX_RECORD_BYTES = 600_000
 _RETRY_S = 1.0
+UNDECODABLE = "undecodable"
 
 
 class Place(NamedTuple):
@@ -34,7 +35,7 @@ class DeadLetters:
         self._log = context.log
 
     async def send(
-        self, place: Place, payload: bytes, reason: str, kind: str = "undecodable"
+        self, place: Place, payload: bytes, reason: str, kind: str = UNDECODABLE
     ) -> None:
         """Publish a record with the reason, however long the broker is away.
 

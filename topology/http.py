@@ -114,6 +114,13 @@ def named_tenant(ring: KeyRing, access: Access, named: str | None) -> Tenant:
     return tenant
 
 
+def authorize_operator(ring: KeyRing, request: Request) -> Access:
+    """Return the access of an operator: an admin key of tenant `default`. Raises Refused."""
+    access = authorize(ring, request, "admin")
+    named_tenant(ring, access, DEFAULT_TENANT)
+    return access
+
+
 def named_past_tenant(ring: KeyRing, access: Access, named: str | None) -> str | None:
     """Return whose past an administrator asks for, None for everybody's.
 

@@ -15,6 +15,7 @@ from schemas.config import (
     Kind,
     ScoreRulesRecord,
     SecretRecord,
+    SkipRecord,
     TenantRecord,
     TierRecord,
     decode_entry,
@@ -24,6 +25,7 @@ from schemas.config import (
 from schemas.errors import InvalidRecord
 from topology.anomaly_rules import TenantRules
 from topology.secrets import fingerprint_of
+from topology.skips import Skips
 from topology.tenants import (
     LIMIT_NAMES,
     Tenant,
@@ -102,6 +104,7 @@ class KeyRing:
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
         self.score_rules = TenantRules()
+        self.skips = Skips()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Apply one record of topic `config`; a record without value removes.
@@ -111,9 +114,7 @@ class KeyRing:
         kind, name = decode_key(key)
         if kind not in set(Kind):
             return
-        entry = None if value is None else decode_entry(Kind(kind), value)
-        if entry is not None:
-            _check(key, entry)
+        entry = _checked(Kind(kind), key, value)
         match Kind(kind):
             case Kind.TIER:
                 self._set_tier(name, entry)
@@ -125,6 +126,8 @@ class KeyRing:
                 self._compare_secret(entry)
             case Kind.SCORE_RULES:
                 self.score_rules.apply(name, entry)
+            case Kind.SKIP:
+                self.skips.apply(name, entry)
 
     def find(self, key_text: str) -> Key | None:
         """Return the key of this text, dead or live; None for an unknown one."""
@@ -207,6 +210,14 @@ class KeyRing:
         )
 
 
+def _checked(kind: Kind, key: bytes, value: bytes | None) -> Entry | None:
+    if value is None:
+        return None
+    entry = decode_entry(kind, value)
+    _check(key, entry)
+    return entry
+
+
 def _check(key: bytes, entry: Entry) -> None:
     if encode_entry(entry)[0] != key:
         raise InvalidRecord(f"config record {key!r} is about {encode_entry(entry)[0]!r}")
@@ -215,7 +226,7 @@ def _check(key: bytes, entry: Entry) -> None:
             limits = _LEAST | entry.defaults | entry.overrides
         case TierRecord():
             limits = entry.limits
-        case Key() | SecretRecord() | ScoreRulesRecord():
+        case Key() | SecretRecord() | ScoreRulesRecord() | SkipRecord():
             return
     known = {name: value for name, value in limits.items() if name in LIMIT_NAMES}
     try:

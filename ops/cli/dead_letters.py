@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ops.cli.options import AsJson, ConfigFile, DataDir, settings_of
+from ops.cli.options import AsJson, ConfigFile, DataDir, Key, StoreUrl, settings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ops.dead_letters import Letter
+    from ops.skip import Stretch
     from topology.settings import Settings
 
 dead_letters = typer.Typer(
@@ -72,6 +73,76 @@ def replay(
         return
     by_topic = ", ".join(f"{topic}: {count}" for topic, count in sorted(done.items()))
     print(f"put back {done.total()} records ({by_topic or 'none'}), {n_left} stay")
+
+
+@dead_letters.command()
+def skip(  # noqa: PLR0913, PLR0917 - one argument per option
+    topic: str = typer.Argument(help="such as samples"),
+    partition: int = typer.Argument(min=0),
+    to: int | None = typer.Option(None, "--to", min=1, help="the first offset to be kept"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="say what would be done, and do nothing"),
+    even_newer: bool = typer.Option(
+        False, "--even-newer", help="pass over records of a newer format, too"
+    ),
+    data_dir: DataDir = None,
+    url: StoreUrl = None,
+    key: Key = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a stopped partition go on: what cannot be read before an offset becomes dead letters.
+
+    What can be read is kept. All readers follow within two seconds, after a restart, too; each
+    record is counted as `skipped`, and the audit says who did it. Refused where nothing stands in
+    the way, and for records of a newer format: start the newer build, or give --even-newer.
+
+    \b
+    Examples:
+      observai dead-letters skip samples 2 --dry-run
+      observai dead-letters skip samples 2 --to 1042
+    """
+    import asyncio
+
+    from ops import places
+    from ops import skip as ops
+    from ops.cli.tenant import admin_of
+    from ops.partitions import PartitionsError
+
+    settings, _ = places.find(settings_of(data_dir, None, None, config))
+    found = asyncio.run(ops.look(settings, topic, partition, to))
+    why_not = found.why_not(even_newer=even_newer)
+    if not dry_run and to is None:
+        raise typer.BadParameter("give --to OFFSET; --dry-run shows which one would do")
+    is_done = not dry_run and why_not is None
+    if is_done:
+        asked = {"topic": topic, "partition": partition, "until_offset": to}
+        admin_of(data_dir, url, key, config).ask("POST", "/skips", asked)
+    if as_json:
+        print(json.dumps(found.shown() | {"why_not": why_not, "is_done": is_done}))
+    else:
+        _show_stretch(found)
+    if why_not is not None:
+        raise PartitionsError(why_not)
+    if is_done and not as_json:
+        print("allowed: the readers follow; `observai doctor` shows whether one still stands")
+
+
+def _show_stretch(found: "Stretch") -> None:
+    bad = found.unreadable + found.newer
+    print(
+        f"{found.topic} partition {found.partition}: {found.n_records} records from offset "
+        f"{found.from_offset} to before {found.until_offset} (the log ends at {found.end_offset})"
+    )
+    done = ", ".join(f"{reader} before {offset}" for reader, offset in found.committed.items())
+    print(f"done by {done or 'nobody'}")
+    print(
+        f"{bad} cannot be read, {found.newer} of them of a newer format, {found.cut} too long to "
+        "be kept whole"
+    )
+    for reason, count in found.reasons.items():
+        print(f"  {count} x {reason}")
+    if found.last is not None:
+        print(f"the first at {found.first}, the last at {found.last}: --to {found.last + 1}")
 
 
 def _look(

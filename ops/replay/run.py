@@ -13,7 +13,7 @@ from ops.replay.plan import Span
 from ops.replay.source import Record, Source
 from pipeline.windows import UNBOUNDED, Closed, PartitionWindows, WindowConfig
 from schemas.checkpoints import PartitionState
-from schemas.errors import InvalidRecord
+from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.samples import SampleBlock, encode_samples
 from schemas.times import LAST_MS
 from schemas.topics import Topic
@@ -125,7 +125,7 @@ class Run:
         self._batch.pass_over(TopicPartition(Topic.SAMPLES, number), record.offset)
         try:
             blocks = read_blocks(record.payload, record.log_ms)
-        except InvalidRecord:
+        except (InvalidRecord, UnknownVersion):
             # The stages have dead-lettered it; it has no part in any window.
             self.position.n_unreadable += 1
             return

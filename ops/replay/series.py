@@ -6,7 +6,7 @@ from ops.replay.live import Live, pieces
 from ops.replay.log_source import LogSource
 from ops.replay.plan import Span
 from ops.replay.tables import Tables
-from schemas.errors import InvalidRecord
+from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.settings import Settings
 from topology.store.batch import MAX_BYTES, Batch
@@ -26,7 +26,7 @@ async def copy_announced(settings: Settings, span: Span, own: Tables) -> None:
             place = TopicPartition(Topic.SERIES, record.partition)
             try:
                 batch.add(Topic.SERIES, place, record.offset, record.payload)
-            except InvalidRecord:
+            except (InvalidRecord, UnknownVersion):
                 continue  # dead-lettered by the stages
             if batch.n_bytes >= MAX_BYTES:
                 own.apply(batch)

@@ -11,7 +11,7 @@ from ops.verify.balance import Gathering, Ranks, Samples, by_day, merge, samples
 from ops.verify.report import Balance, SampleDifference
 from ops.verify.sample_log import Offsets, Part, SampleLog
 from ops.verify.store import SERIES_AT_ONCE, VerifiedStore
-from schemas.errors import InvalidRecord
+from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.samples import SampleBlock, check_storable, decode_samples
 
 # Of the chosen series, 41 bytes each, twice while they are sorted.
@@ -94,7 +94,7 @@ class LogCheck:
             blocks = decode_samples(record.value or b"")
             for block in blocks:
                 check_storable(block)
-        except InvalidRecord:
+        except (InvalidRecord, UnknownVersion):
             letters = self._walk.lettered.get(record.partition, set())
             self.balance.unreadable += not is_counted
             self.balance.without_letter += not is_counted and record.offset not in letters

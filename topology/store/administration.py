@@ -19,6 +19,7 @@ from topology.store.admin.cardinality import CardinalityApi
 from topology.store.admin.changes import Changes, system_entry
 from topology.store.admin.keys import KeysApi
 from topology.store.admin.score_rules import ScoreRulesApi
+from topology.store.admin.skips import SkipsApi
 from topology.store.admin.tenants import TenantsApi
 from topology.store.client import Engine
 from topology.store.events import EventArchive
@@ -51,6 +52,7 @@ class Administration:
             *KeysApi(ring, changes, self._queries, metrics).routes(),
             *CardinalityApi(ring, self._queries, metrics).routes(),
             *ScoreRulesApi(ring, changes, metrics).routes(),
+            *SkipsApi(ring, changes, metrics).routes(),
             *AuditApi(ring, self._queries, metrics).routes(),
         ]
 

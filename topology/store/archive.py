@@ -17,10 +17,11 @@ from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.topics import Topic
 from topology.breaker import Breaker
 from topology.clock import now_ms
-from topology.dead_letters import DeadLetters, Place
+from topology.dead_letters import UNDECODABLE, DeadLetters, Place
 from topology.gaps import report_gap
 from topology.readers import watch_readers
 from topology.runtime import Context
+from topology.skips import SKIPPED, Skips, way_out
 from topology.store.applier import Applier
 from topology.store.batch import FLUSH_S, Batch
 from topology.store.evidence import ArchiveEvidence
@@ -52,17 +53,19 @@ class Archive:
     point leads to repeats that change nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         context: Context,
         writer: Writer,
         dead_letters: DeadLetters,
         clock_s: Callable[[], float] = time.monotonic,
         gate: Gate | None = None,
+        skips: Skips | None = None,
     ) -> None:
         settings = context.settings
         self._context = context
         self._dead_letters = dead_letters
+        self._skips = skips or Skips()
         self._clock_s = clock_s
         self._topic_of = {settings.topic(topic): topic for topic in TOPICS}
         self._progress = Progress(settings.topic(Topic.SAMPLES))
@@ -113,6 +116,7 @@ class Archive:
                 if await self._begin_partitions():
                     self._start_write_if_due()
                     await self._read_or_wait()
+                    self._go_on()
                     self._pauses.hold_back()
                     report_lag(self._context.metrics, self._ages())
             await self._drain()
@@ -192,6 +196,15 @@ class Archive:
             self._context.health.set("archive", None)
         return self._is_assigned and self._begun_epoch == self._epoch
 
+    def _go_on(self) -> None:
+        """Read on where an operator has allowed to pass over what could not be read."""
+
+        def may_pass(place: TopicPartition, offset: int) -> bool:
+            return self._skips.covers(self._topic_of[place.topic], place.partition, offset)
+
+        for place in self._pauses.go_on(may_pass):
+            self._breakers.pop(place, None)
+
     def _start_write_if_due(self) -> None:
         if self._writing is not None:
             if not self._writing.done():
@@ -243,18 +256,17 @@ class Archive:
             try:
                 self._batch.add(topic, place, record.offset, record.value or b"")
                 breaker.good()
-            except InvalidRecord as error:
-                if (why := breaker.trips()) is not None:
-                    self._pauses.stop(place, record.offset, f"{why} ({error})")
-                    return
+            except (InvalidRecord, UnknownVersion) as error:
                 where = Place(topic, record.partition, record.offset)
-                await self._dead_letters.send(where, record.value or b"", str(error))
+                is_skipped = self._skips.covers(*where)
+                if not is_skipped and (why := _why_stop(breaker, error)) is not None:
+                    self._pauses.stop(place, record.offset, why + way_out(topic, place.partition))
+                    return
+                kind = SKIPPED if is_skipped else UNDECODABLE
+                await self._dead_letters.send(where, record.value or b"", str(error), kind)
                 if epoch != self._epoch:
                     return
                 self._batch.pass_over(place, record.offset)
-            except UnknownVersion as error:
-                self._pauses.stop(place, record.offset, str(error))
-                return
 
     async def _drain(self) -> None:
         """Write what is gathered, unless the store takes too long: then it is read again."""
@@ -280,6 +292,14 @@ class Archive:
             if read_next and (self._consumer.highwater(place) or 0) > read_next:
                 # Records wait unread: they are newer than the last that was read, or than now.
                 yield stage, place.partition, self._newest_ms.setdefault(place, now_ms())
+
+
+def _why_stop(breaker: Breaker, error: Exception) -> str | None:
+    """Return why the partition must not pass over a record that cannot be read, if so."""
+    if isinstance(error, UnknownVersion):
+        return str(error)
+    why = breaker.trips()
+    return None if why is None else f"{why} ({error})"
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped

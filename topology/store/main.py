@@ -13,6 +13,7 @@ from topology.dead_letters import DeadLetters
 from topology.disk import disk_of_store, watch_disk
 from topology.producer import make_producer
 from topology.runtime import Context
+from topology.skips import Skips
 from topology.store.administration import Administration
 from topology.store.anomalies import watch_anomalies
 from topology.store.anomalies_api import AnomaliesApi
@@ -68,7 +69,13 @@ async def store(context: Context, migrate: Callable[[Client], list[str]]) -> Non
         await producer.start()
         watchers += await administration.begin(engine, gate)
         context.health.set("start", None)
-        archive = _archive(context, Writer(engine, context.metrics, now_ms, news), producer, gate)
+        archive = _archive(
+            context,
+            Writer(engine, context.metrics, now_ms, news),
+            producer,
+            gate,
+            feed.ring.skips,
+        )
         watchers.append(SelfCheck(context, feed.ring, verifier, archive.evidence).start())
         await archive.run()
     finally:
@@ -110,8 +117,11 @@ async def _close(context: Context, engine: Engine, gate: Gate) -> None:
     await asyncio.to_thread(engine.close)
 
 
-def _archive(context: Context, writer: Writer, producer: AIOKafkaProducer, gate: Gate) -> Archive:
-    return Archive(context, writer, DeadLetters("archive", context, producer), gate=gate)
+def _archive(
+    context: Context, writer: Writer, producer: AIOKafkaProducer, gate: Gate, skips: Skips
+) -> Archive:
+    letters = DeadLetters("archive", context, producer)
+    return Archive(context, writer, letters, gate=gate, skips=skips)
 
 
 def _watches(

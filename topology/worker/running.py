@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from topology.readers import watch_readers
 from topology.runtime import Context
+from topology.skips import Skips
 from topology.worker.app import build_app
 from topology.worker.checkpoints import interval_s
 from topology.worker.stage import Stage
@@ -26,11 +27,12 @@ class RunningStage:
     role has started when there are none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         context: Context,
         producer: AIOKafkaProducer,
         work: Work[Any, Any],
+        skips: Skips,
         least_s: float,
         waiting: set[str],
     ) -> None:
@@ -40,7 +42,8 @@ class RunningStage:
         self._waiting = waiting
         waiting.add(work.name)
         self.app = build_app(context.settings, work.name)
-        self._stage = Stage(context, self.app, producer, work)
+        self._stage = Stage(context, self.app, producer, work, skips)
+        self._skips_changed = asyncio.Event()
         self.app.agent(self.app.topic(self._stage.topic, value_serializer="raw"))(self._take_all)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
         self.app.on_rebalance_complete.connect(self._assigned, weak=False)
@@ -51,6 +54,11 @@ class RunningStage:
         yield self._observe_regularly()
         yield self._watch()
         yield self._watch_readers()
+        yield self._go_on_when_allowed()
+
+    def skips_changed(self) -> None:
+        """Look whether a partition that stands still may go on."""
+        self._skips_changed.set()
 
     async def stop(self) -> None:
         """Write a last checkpoint if there is time, then leave the group."""
@@ -102,12 +110,19 @@ class RunningStage:
             await asyncio.sleep(_OBSERVE_S)
 
     async def _watch_readers(self) -> None:
-        topics = [self._stage.topic]
+        await watch_readers(self._context, self.app.conf.id, [self._stage.topic], self._join_again)
 
-        async def rejoin() -> None:
-            await self.app.consumer.subscribe(topics)
+    async def _go_on_when_allowed(self) -> None:
+        """Begin all partitions anew, as after a restart, when one that stands still may go on."""
+        while True:
+            await self._skips_changed.wait()
+            self._skips_changed.clear()
+            if self._stage.may_go_on():
+                self._context.log.info("joining again", reason="records may be passed over")
+                await self._join_again()
 
-        await watch_readers(self._context, self.app.conf.id, topics, rejoin)
+    async def _join_again(self) -> None:
+        await self.app.consumer.subscribe([self._stage.topic])
 
     async def _watch(self) -> None:
         await self.app.wait_until_stopped()

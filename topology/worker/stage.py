@@ -20,9 +20,10 @@ from schemas.errors import InvalidRecord, UnknownVersion
 from topology.breaker import Breaker
 from topology.budget import BYTES_PER_HELD_RECORD, WorkerBudget
 from topology.clock import now_ms
-from topology.dead_letters import DeadLetters, Place
+from topology.dead_letters import UNDECODABLE, DeadLetters, Place
 from topology.gaps import report_gap
 from topology.runtime import Context
+from topology.skips import SKIPPED, Skips, way_out
 from topology.worker.checkpoints import CheckpointStore, Content, Loaded
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Start, find_starts
@@ -46,6 +47,7 @@ class Partition(Generic[EngineT]):
     last_receive_ms: int = 0
     has_gap: bool = False
     is_stopped: bool = False
+    stopped_at: int | None = None
     breaker: Breaker = field(default_factory=Breaker)
 
 
@@ -58,6 +60,7 @@ class Stage(Generic[EngineT, Content]):
         app: Any,  # WorkerApp; Faust's own types lack what is used here
         producer: AIOKafkaProducer,
         work: Work[EngineT, Content],
+        skips: Skips,
     ) -> None:
         settings = context.settings
         self.work = work
@@ -72,6 +75,7 @@ class Stage(Generic[EngineT, Content]):
         self._group = f"{settings.topic_prefix}{work.name}"
         self._topics = {topic: settings.topic(topic) for topic in work.lanes}
         self._dead_letters = DeadLetters(work.name, context, producer)
+        self._skips = skips
         self._budget = WorkerBudget.of(settings.memory_bytes, scores=settings.scores)
 
     @property
@@ -137,11 +141,22 @@ class Stage(Generic[EngineT, Content]):
         safe = {
             tp: state.acked_offset for tp, state in self._partitions.items() if state.acked_offset
         }
+        for state in self._partitions.values():
+            if state.is_stopped:
+                self._say_not_stopped(state.tp)
         self._partitions.clear()
         if safe:
             # Faust forgets acknowledgements that it has not committed when it rebalances.
             commit = self._app.consumer._commit(safe)  # noqa: SLF001 - the public one may not wait
             await asyncio.wait_for(commit, 5)
+
+    def may_go_on(self) -> bool:
+        """Whether a partition stands at a record that may be passed over by now."""
+        return any(
+            state.stopped_at is not None
+            and self._skips.covers(self.work.topic, tp.partition, state.stopped_at)
+            for tp, state in self._partitions.items()
+        )
 
     async def take(self, event: Event) -> None:
         """Process one record."""
@@ -164,18 +179,10 @@ class Stage(Generic[EngineT, Content]):
                 return  # moved meanwhile: its new owner takes the record
             self._feed(state, blocks, message.offset)
             state.breaker.good()
-        except InvalidRecord as error:
-            if (why := state.breaker.trips()) is not None:
+        except (InvalidRecord, UnknownVersion) as error:
+            if not await self._pass_over(state, message.offset, payload, error):
                 state.held.pop()
-                self._stop_partition(state, f"offset {message.offset}: {why} ({error})")
                 return
-            place = Place(self.work.topic, message.partition, message.offset)
-            await self._dead_letters.send(place, payload, str(error))
-            state.next_offset = message.offset + 1
-        except UnknownVersion as error:
-            state.held.pop()
-            self._stop_partition(state, f"offset {message.offset}: {error}")
-            return
         await state.outbox.send()
         # A gap is past with the first checkpoint behind it; until then each start counts it again.
         if state.has_gap or len(state.held) > self._budget.held_records // len(self._partitions):
@@ -210,6 +217,24 @@ class Stage(Generic[EngineT, Content]):
         }
         for part, n_bytes in memory.items():
             metrics.memory_bytes.labels(part).set(n_bytes)
+
+    async def _pass_over(
+        self, state: Partition[EngineT], offset: int, payload: bytes, error: Exception
+    ) -> bool:
+        """Make a record that cannot be read a dead letter; False where the partition stops."""
+        place = Place(self.work.topic, state.tp.partition, offset)
+        kind = UNDECODABLE
+        if self._skips.covers(*place):
+            kind = SKIPPED
+        elif isinstance(error, UnknownVersion):
+            self._stop_partition(state, f"offset {offset}: {error}", offset)
+            return False
+        elif (why := state.breaker.trips()) is not None:
+            self._stop_partition(state, f"offset {offset}: {why} ({error})", offset)
+            return False
+        await self._dead_letters.send(place, payload, str(error), kind)
+        state.next_offset = offset + 1
+        return True
 
     def _feed(self, state: Partition[EngineT], blocks: list[Any], offset: int) -> None:
         """Feed a record. Nothing here awaits: engine, outbox and offset change as one."""
@@ -250,11 +275,20 @@ class Stage(Generic[EngineT, Content]):
             event.ack()
             state.acked_offset = event.message.offset + 1
 
-    def _stop_partition(self, state: Partition[EngineT], why: str) -> None:
+    def _stop_partition(
+        self, state: Partition[EngineT], why: str, offset: int | None = None
+    ) -> None:
+        """Let a partition stand, at a record of this offset if that is why, and say so."""
         tp = state.tp
-        state.is_stopped = True
+        state.is_stopped, state.stopped_at = True, offset
         self._app.consumer.pause_partitions({tp})
         reason = f"{tp.topic} partition {tp.partition} stands still at {why}"
+        if offset is not None:
+            reason += way_out(self.work.topic, tp.partition)
         self._context.health.stand_still(f"{self.work.name} {tp.partition}", reason)
         self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(1)
         self._context.log.error("partition stopped", reason=reason)
+
+    def _say_not_stopped(self, tp: TP) -> None:
+        self._context.health.set(f"{self.work.name} {tp.partition}", None)
+        self._context.metrics.partition_stopped.labels(tp.topic, str(tp.partition)).set(0)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,6 +17,7 @@ from topology.dead_letters import DeadLetters
 from topology.metrics import Metrics
 from topology.runtime import Context, Health
 from topology.settings import Settings
+from topology.skips import Skips
 from topology.store.archive import Archive
 from topology.store.client import Engine
 from topology.store.writer import Writer
@@ -30,6 +31,7 @@ class Bench:
     engine: Engine
     producer: AIOKafkaProducer
     tenant: str
+    skips: Skips = field(default_factory=Skips)
 
     async def publish(self, topic: Topic, payload: bytes, partition: int = 0) -> int:
         """Publish a record; return its offset."""
@@ -65,7 +67,7 @@ class Bench:
         context = Context("store", settings, Metrics(), Health(), log, asyncio.Event())
         letters = DeadLetters("archive", context, self.producer)
         writer = writer or Writer(self.engine, context.metrics, now_ms)
-        task = asyncio.create_task(Archive(context, writer, letters).run())
+        task = asyncio.create_task(Archive(context, writer, letters, skips=self.skips).run())
         try:
             yield context
         finally:

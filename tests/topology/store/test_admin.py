@@ -397,6 +397,35 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     assert (shown.json(), none.json()) == (rules, {"rule": []})
 
 
+async def test_an_operator_lets_a_stopped_partition_go_on_and_nobody_else_does(
+    store: Store, tenant: str
+) -> None:
+    """It is told to all processes, and stands in the audit."""
+    others = await store.make_key(tenant, "admin")
+    body = {"topic": "samples", "partition": 2, "until_offset": 42}
+
+    refused = await store.ask("POST", "/skips", others["key"], json=body)
+    wrong = await store.ask("POST", "/skips", json=body | {"topic": "config"})
+    done = await store.ask("POST", "/skips", json=body)
+
+    assert (refused.status_code, wrong.status_code, done.status_code) == (403, 400, 200)
+    assert "topic 'config': one of samples, series" in wrong.json()["error"]
+    await store.followed(lambda ring: ring.skips.covers("samples", 2, 41), "a skip")
+    assert not store.follower.skips.covers(Topic.SAMPLES, 2, 42)
+    assert not store.follower.skips.covers(Topic.SAMPLES, 1, 41)
+    assert (await store.ask("GET", "/skips")).json() == [body]
+
+    async def is_audited() -> bool:
+        entries = (await store.ask("GET", "/audit?tenant=default")).json()
+        return any(
+            (one["action"], one["target"], one["details"])
+            == ("records.skip", "samples/2", "until offset 42")
+            for one in entries
+        )
+
+    await wait_until_async(is_audited, 20, "an audit entry")
+
+
 async def test_the_document_of_the_admin_api_holds_for_whatever_is_sent(store: Store) -> None:
     document = (await store.http.get("/openapi.json")).json()
     await check_document(store.http, document, store.operator)

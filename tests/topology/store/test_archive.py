@@ -8,6 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.exceptions import OperationalError
 
+from schemas.config import SkipRecord
 from schemas.dead_letters import decode_dead_letter
 from schemas.rollups import RecomputeBlock, RollupBlock, encode_rollups
 from schemas.samples import encode_samples, tick
@@ -140,6 +141,44 @@ async def test_a_partition_of_records_that_cannot_be_read_stops_instead_of_being
     assert f"stands still at offset {first + 19}: 20 of the last 20 records cannot" in reason
     assert (n_letters, is_stopped) == (19, 1)
     assert await bench.committed(Topic.SAMPLES) == first + 19
+
+
+async def test_a_stopped_partition_goes_on_where_an_operator_lets_it(bench: Bench) -> None:
+    """Each record passed over is a dead letter and counted; what can be read is stored."""
+    newer = bytearray(encode_samples([sample_block(bench.tenant, [(1, NOON_MS, 1.0)])]))
+    newer[3] = 250
+    for payload in [b"noise"] * 25 + [bytes(newer)]:
+        await bench.publish(Topic.SAMPLES, payload)
+    await bench.publish_samples([(1, NOON_MS, 1.0)])
+    last = await bench.publish(Topic.SAMPLES, b"noise")
+    await bench.publish_samples([(1, NOON_MS + 1, 1.0)])
+    name = f"{bench.settings.topic(Topic.SAMPLES)}-0"
+
+    async with bench.archiving() as context:
+
+        async def says_so() -> bool:
+            return name in context.health.reasons()
+
+        await wait_until_async(says_so, 20, "partition 0 said to stand still")
+        reason = context.health.reasons()[name]
+        bench.skips.apply("samples/0", SkipRecord("samples", 0, last))
+        await bench.wait_rows(2)
+        reasons = context.health.reasons()
+        value = context.metrics.registry.get_sample_value
+        labels = {"topic": bench.settings.topic(Topic.SAMPLES), "partition": "0"}
+        is_stopped = value("observai_partition_stopped", labels)
+        letters = {
+            kind: value(
+                "observai_records_dead_lettered_total", {"topic": "samples", "reason": kind}
+            )
+            for kind in ("undecodable", "skipped")
+        }
+
+    assert "`observai dead-letters skip samples 0 --dry-run`" in reason
+    assert (name in reasons, is_stopped) == (False, 0)
+    # The last one is not covered: a record like any that cannot be read.
+    assert letters == {"undecodable": 20, "skipped": 7}
+    assert await bench.committed(Topic.SAMPLES) == last + 2
 
 
 async def test_a_store_that_is_away_is_tried_again(bench: Bench) -> None:

@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.config import SkipRecord, encode_entry
 from schemas.dead_letters import decode_dead_letter
 from schemas.rollups import RecomputeBlock, RollupBlock, decode_rollups
 from schemas.samples import SampleBlock, encode_samples, tick
 from schemas.topics import Topic
 from tests.reference import RollupRow, rollup_reference
-from tests.topology.running import bootstrap, make_context, producing, read_topic, running
+from tests.topology.running import (
+    bootstrap,
+    make_context,
+    producing,
+    publish_config,
+    read_topic,
+    running,
+)
 from tests.waiting import wait_until_async
 from topology.settings import Settings
 from topology.worker.main import worker
@@ -193,6 +201,41 @@ async def test_an_unknown_version_stops_its_partition_and_no_other(
     assert "version 77" in reason
     assert await read_topic(worker_settings, Topic.DEAD_LETTERS) == []
     assert (await committed(worker_settings, 0) or 0) <= 1
+
+
+async def test_a_stopped_partition_goes_on_where_an_operator_lets_it(
+    worker_settings: Settings,
+) -> None:
+    """The breaker's, then one of a newer format: no restart, and rollups as without them."""
+    await bootstrap(worker_settings)
+    records, truth = load(n_steps=12)
+    newer = bytearray(records[0])
+    newer[3] = 77
+    log = [records[0], *[b"noise"] * 25, bytes(newer), *records[1:]]
+    await publish(worker_settings, 0, [*log, encode_samples([tick(T0 + 10**6)])])
+
+    context = make_context("worker", worker_settings)
+    async with running(worker, context):
+
+        async def says_so() -> bool:
+            return "window 0" in context.health.reasons()
+
+        await wait_until_async(says_so, 20, "partition 0 said to stand still")
+        reason = context.health.reasons()["window 0"]
+        await publish_config(worker_settings, [encode_entry(SkipRecord("samples", 0, 27))])
+        await wait_for_rows(worker_settings, len(truth))
+        reasons = context.health.reasons()
+        value = context.metrics.registry.get_sample_value
+        labels = {"topic": worker_settings.topic(Topic.SAMPLES), "partition": "0"}
+        is_stopped = value("observai_partition_stopped", labels)
+
+    assert "stands still at offset 20" in reason
+    assert "`observai dead-letters skip samples 0 --dry-run`" in reason
+    assert (reasons, is_stopped) == ({}, 0)
+    assert (await rolled_up(worker_settings))[0] == truth
+    letters = await read_topic(worker_settings, Topic.DEAD_LETTERS)
+    places = {decode_dead_letter(one.value).offset for one in letters}
+    assert places == set(range(1, 27))
 
 
 @pytest.mark.parametrize("time_ms", [-1, 2**32 * 1000, -(2**63), 2**63 - 1])

@@ -11,8 +11,14 @@ from starlette.routing import Route
 
 from schemas.config import TENANT_NAME, ConfigRecord, LimitValue, TenantRecord, encode_entry
 from topology.clock import now_ms
-from topology.http import Refused, administered, authorize, measured_route, named_tenant
-from topology.keys import Access, KeyRing
+from topology.http import (
+    Refused,
+    administered,
+    authorize,
+    authorize_operator,
+    measured_route,
+)
+from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.openapi import Spec
 from topology.store.admin.changes import Action, Changes, json_response, read_body, rfc3339
@@ -70,7 +76,7 @@ class TenantsApi:
         return json_response([{"name": one.name, "limits": one.limits} for one in tiers])
 
     async def _list(self, request: Request) -> Response:
-        _operator(self._ring, request)
+        authorize_operator(self._ring, request)
         return json_response([self._shown(name) for name in self._ring.tenants()])
 
     async def _show(self, request: Request) -> Response:
@@ -78,7 +84,7 @@ class TenantsApi:
         return json_response(self._shown(tenant.name))
 
     async def _add(self, request: Request) -> Response:
-        access = _operator(self._ring, request)
+        access = authorize_operator(self._ring, request)
         asked = await read_body(request, NewTenant)
         if not TENANT_NAME.fullmatch(asked.name):
             raise _wrong(
@@ -108,7 +114,7 @@ class TenantsApi:
         return json_response(self._shown(asked.name), HTTPStatus.CREATED)
 
     async def _set(self, request: Request) -> Response:
-        access, name = _operator(self._ring, request), request.path_params["name"]
+        access, name = authorize_operator(self._ring, request), request.path_params["name"]
         asked = await read_body(request, TenantChange)
         _check_overrides(asked.set)
         unknown = sorted(set(asked.unset) - set(LIMIT_NAMES))
@@ -131,7 +137,7 @@ class TenantsApi:
         return json_response(self._shown(name))
 
     async def _remove(self, request: Request) -> Response:
-        access, name = _operator(self._ring, request), request.path_params["name"]
+        access, name = authorize_operator(self._ring, request), request.path_params["name"]
         if name == DEFAULT_TENANT:
             raise Refused(
                 HTTPStatus.CONFLICT, f"tenant {name!r} is the operator's: it cannot be removed"
@@ -159,13 +165,6 @@ class TenantsApi:
             "overrides": record.defaults | record.overrides,
             "created": rfc3339(record.created_ms),
         }
-
-
-def _operator(ring: KeyRing, request: Request) -> Access:
-    """Return the access of an operator: an admin key of tenant `default`. Raises Refused."""
-    access = authorize(ring, request, "admin")
-    named_tenant(ring, access, DEFAULT_TENANT)
-    return access
 
 
 def _known(ring: KeyRing, name: str) -> TenantRecord:
