@@ -8,13 +8,12 @@ where they were in the store: a worker that starts takes it, and goes on with th
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ops.admin import Admin, quoted
+from ops.anomaly.stored_windows import block_of
 from ops.partitions import PartitionsError, connect
 from ops.replay.live import Live, pieces
 from pipeline.scoring.partition import HOUR_MS, PartitionScores, ScoresConfig
@@ -27,7 +26,6 @@ from topology.anomaly_rules import read_rules
 from topology.budget import WorkerBudget
 from topology.producer import make_producer
 from topology.settings import Settings
-from topology.store.columns import SUMMARIES
 from topology.store.export import Piece
 from topology.topics import count_partitions
 from topology.worker.checkpoints import CheckpointStore
@@ -175,7 +173,7 @@ class _Learner:
             )
             for _, rows in pieces(self._live.read, "rollups", piece):
                 if rows.num_rows:
-                    yield _block_of(tenant, width_s, rows, self._now_ms)
+                    yield block_of(tenant, width_s, rows, self._now_ms)
 
 
 def _series_of(tenant: str, rows: pa.Table, receive_ms: int) -> SeriesBlock:
@@ -185,16 +183,3 @@ def _series_of(tenant: str, rows: pa.Table, receive_ms: int) -> SeriesBlock:
         for series_id, metric, labels, kind in zip(*columns, strict=True)
     ]
     return series_block(tenant, receive_ms, 1, announcements)
-
-
-def _block_of(tenant: str, width_s: int, rows: pa.Table, receive_ms: int) -> RollupBlock:
-    """Return stored windows as the score stage gets them: each series' in order of time."""
-    columns: list[Any] = [
-        rows["start_s"].to_numpy().astype(np.int64) * 1000,
-        np.array(rows["series_id"].to_numpy()),
-        rows["count"].to_numpy().astype(np.uint32),
-    ]
-    # Copies: Arrow's own arrays are read-only, which is another type to compiled code.
-    columns += [np.array(rows[name].to_numpy()) for name in SUMMARIES]
-    columns += [np.zeros(rows.num_rows, dtype=np.uint32), np.zeros(0, dtype=np.uint32)]
-    return RollupBlock(tenant, receive_ms, 1, width_s, *columns)

@@ -13,7 +13,7 @@ from ops.cli.options import AsJson, ConfigFile, DataDir, Key, StoreUrl, settings
 
 if TYPE_CHECKING:
     from ops.anomaly.backtest_rollups import Request
-    from topology.settings import Settings
+    from ops.query import Service
 
 anomaly = typer.Typer(
     name="anomaly", help="Anomaly scores: backtests.", no_args_is_help=True, rich_markup_mode=None
@@ -30,6 +30,9 @@ def backtest(  # noqa: PLR0913, PLR0917 - one argument per option
     ),
     to: str | None = typer.Option(None, "--to", help="likewise [default: now]"),
     width: int = typer.Option(60, help="width of the rollups in seconds: 10, 60, 300 or 3600"),
+    rules: Path | None = typer.Option(
+        None, help="rules to try, a file like OBSERVAI_ANOMALY_RULES, in place of those that hold"
+    ),
     data_dir: DataDir = None,
     url: StoreUrl = None,
     key: Key = None,
@@ -41,15 +44,17 @@ def backtest(  # noqa: PLR0913, PLR0917 - one argument per option
     Files: every *.csv below DATA_DIR, first column time (ISO 8601 or an epoch), second value, one
     window a row, becomes the same path below OUT_DIR with columns timestamp, value, anomaly_score
     (what would have alarmed), score, expected, lower, upper. Rollups: prints what would have
-    alarmed, with a picture of each series that would have. Windows are scored in order, each by
-    what came before it only.
+    alarmed, with a picture of each series that would have, by the rules that hold for the key's
+    tenant. Windows are scored in order, each by what came before it only.
 
     \b
     Examples:
       observai anomaly backtest data scores
       observai anomaly backtest --metric node_load1 --from 7d
       observai anomaly backtest --metric http_requests_total --from 2d --to 1d --width 300 --json
+      observai anomaly backtest --metric node_load1 --rules anomaly.toml
     """
+    from ops import query
     from ops.anomaly.backtest_files import backtest_files
     from ops.anomaly.backtest_rollups import Request
     from ops.times import parse_time_ms
@@ -65,17 +70,26 @@ def backtest(  # noqa: PLR0913, PLR0917 - one argument per option
     now_ms = round(time.time() * 1000)
     until_ms = now_ms if to is None else parse_time_ms(to, now_ms)
     request = Request(metric, width, parse_time_ms(from_, now_ms) // 1000, until_ms // 1000)
-    _of_rollups(request, settings_of(data_dir, None, None, config), url, key, as_json=as_json)
+    if request.from_s >= request.until_s:
+        raise typer.BadParameter("--from must be before --to")
+    service = query.service(settings_of(data_dir, None, None, config), url, key)
+    _of_rollups(service, request, rules, as_json=as_json)
 
 
 def _of_rollups(
-    request: "Request", settings: "Settings", url: str | None, key: str | None, *, as_json: bool
+    service: "Service", request: "Request", rules: Path | None, *, as_json: bool
 ) -> None:
-    from ops import query
     from ops.anomaly.backtest_rollups import backtest_rollups
+    from ops.anomaly.followed import read_followed
     from ops.anomaly.report import as_jsonable, lines
 
-    found = list(backtest_rollups(query.service(settings, url, key), request))
+    followed = read_followed(service, rules)
+    if not followed.is_scored(request.width_s):
+        _say(
+            f"windows of {request.width_s} s are not scored for tenant {followed.tenant}: "
+            "[widths] of OBSERVAI_ANOMALY_RULES says which are"
+        )
+    found = backtest_rollups(service, followed, request)
     if as_json:
         print(json.dumps(as_jsonable(request, found)))
         return

@@ -11,6 +11,7 @@ EXIT_UNDECIDED = 2
 # By name, so that a command that fails need not import the modules of all others.
 _FAILURES = {
     "ApiError",
+    "BacktestError",
     "BadSeriesFile",
     "BrokerError",
     "BrokerFilesError",

@@ -118,8 +118,11 @@ class SeriesRules:
         for order_at, (at, spec) in enumerate(self._specs):
             self._by_tenant.setdefault(spec.tenant, []).append((order_at, at, spec))
 
-    def _specs_of(self, tenant: str) -> list[tuple[int, int, RuleSpec]]:
+    def specs_of(self, tenant: str) -> list[RuleSpec]:
         """Return the rules that may match a tenant's series, in their order."""
+        return [spec for _, _, spec in self._specs_of(tenant)]
+
+    def _specs_of(self, tenant: str) -> list[tuple[int, int, RuleSpec]]:
         of_all, own = self._by_tenant.get(None, []), self._by_tenant.get(tenant, [])
         return sorted([*own, *of_all], key=lambda one: one[0])
 
@@ -132,10 +135,14 @@ class SeriesRules:
             raise ValueError(str(error)) from None
         return cls(file.rule, file.widths)
 
+    def widths_of(self, tenant: str) -> list[int]:
+        """Return the widths of the windows that are scored."""
+        default = self._widths_s.get("default", DEFAULT_WIDTHS_S)
+        return list(self._widths_s.get(tenant, default))
+
     def is_scored(self, tenant: str, width_s: int) -> bool:
         """Whether windows of this width are scored."""
-        widths = self._widths_s.get(tenant, self._widths_s.get("default", DEFAULT_WIDTHS_S))
-        return width_s in widths
+        return width_s in self.widths_of(tenant)
 
     def choose(self, block: SeriesBlock) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Return of each series in the block which Value is judged, and its rule in the table."""
@@ -156,6 +163,16 @@ class SeriesRules:
             elif spec.value is not None:
                 values[matched] = Value[spec.value.upper()]
         return values, rules
+
+
+def plain(spec: RuleSpec) -> dict[str, Any]:
+    """Return a rule by the keys of the file, those left out whose value is the default."""
+    default = msgspec.structs.asdict(RuleSpec())
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(spec).items()
+        if value != default[name]
+    }
 
 
 def parse_rules_of_tenant(rules: Sequence[dict[str, Any]]) -> list[RuleSpec]:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from aiokafka import AIOKafkaProducer
 from starlette.routing import Route
 
+from topology.anomaly_rules import read_rules
 from topology.bootstrap import bootstrap_records
 from topology.clock import now_ms
 from topology.config_feed import ConfigFeed
@@ -42,6 +43,7 @@ class Administration:
         self._reports = Reports(context, producer, feed.ring)
         # Read now: a wrong file stops the start, before anything else is done.
         self._tiers = load_tiers(context.settings)
+        self._score_rules = read_rules(context.settings.anomaly_rules)
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
@@ -51,7 +53,7 @@ class Administration:
             *TenantsApi(ring, changes, metrics).routes(),
             *KeysApi(ring, changes, self._queries, metrics).routes(),
             *CardinalityApi(ring, self._queries, metrics).routes(),
-            *ScoreRulesApi(ring, changes, metrics).routes(),
+            *ScoreRulesApi(ring, changes, self._score_rules, metrics).routes(),
             *SkipsApi(ring, changes, metrics).routes(),
             *AuditApi(ring, self._queries, metrics).routes(),
         ]

@@ -41,6 +41,18 @@ SEED, N_ATTEMPTS = 20_261, int(os.environ.get("ATTEMPTS", "300"))
 SCOPES_TRIED = (("read", "write", "admin"), ("read",), ("write",))
 
 
+OPERATORS_RULES = """
+[[rule]]
+metric = "noisy"
+exclude = true
+[[rule]]
+tenant = "another"
+exclude = true
+[widths]
+default = [10, 60]
+"""
+
+
 @dataclass
 class Store:
     """The admin API of one store: requests with a key, and the ring of another process."""
@@ -77,10 +89,14 @@ async def deployment(
     kafka: Settings, engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Store]:
     """One store for all tests here: they differ by their tenants."""
+    folder = tmp_path_factory.mktemp("admin")
+    rules = folder / "rules.toml"
+    rules.write_text(OPERATORS_RULES)
     settings = kafka.model_copy(
         update={
             "topic_prefix": f"test-{uuid.uuid4().hex[:12]}.",
-            "data_dir": tmp_path_factory.mktemp("admin"),
+            "data_dir": folder,
+            "anomaly_rules": rules,
         }
     )
     operator = await bootstrap(settings)
@@ -385,6 +401,9 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     many = await store.ask("PUT", path, key=own, json={"rule": [{}] * 101})
     refused = await store.ask("GET", path, key=reader)
     of_other = await store.ask("GET", "/tenants/default/score-rules", key=own)
+    bearer = {"Authorization": f"Bearer {reader}"}
+    held = await store.http.get("/api/v1/score-rules", headers=bearer)
+    nobody = await store.http.get("/api/v1/score-rules")
     shown = await store.ask("GET", path)
     none = await store.ask("PUT", path, json={"rule": []})
     await store.followed(lambda ring: not ring.score_rules.of(tenant).rules, "no rules")
@@ -394,6 +413,12 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     assert "rule[0] metric='('" in wrong.json()["error"]
     assert "101 rules: a tenant may have 100" in many.json()["error"]
     assert (refused.status_code, of_other.status_code) == (403, 403)
+    assert nobody.status_code == 401
+    assert held.json() == {
+        "tenant": tenant,
+        "rule": [*rules["rule"], {"metric": "noisy", "exclude": True}],
+        "widths": [10, 60],
+    }
     assert (shown.json(), none.json()) == (rules, {"rule": []})
 
 

@@ -1,4 +1,8 @@
-"""`/api/v1/admin/tenants/NAME/score-rules`: what of a tenant is scored, and what counts."""
+"""What of a tenant is scored, and what counts: its rules, and all that hold for it.
+
+`/api/v1/admin/tenants/NAME/score-rules` are a tenant's own, `/api/v1/score-rules` those and the
+operator's after them, as the workers follow them for the tenant of the key.
+"""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -9,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.scoring.rules import parse_rules_of_tenant
+from pipeline.scoring.rules import SeriesRules, parse_rules_of_tenant, plain
 from schemas.config import ConfigRecord, ScoreRulesRecord, encode_entry
 from topology.http import Refused, administered, authorize, measured_route
 from topology.keys import KeyRing
@@ -18,6 +22,7 @@ from topology.store.admin.changes import Action, Changes, json_response, read_bo
 from topology.store.admin.tenants import PATH as TENANTS_PATH
 
 PATH = TENANTS_PATH + "/{name}/score-rules"
+ALL_PATH = "/api/v1/score-rules"
 _MOST_RULES = 100
 
 
@@ -28,10 +33,13 @@ class NewRules(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ScoreRulesApi:
-    """The routes; an administrator of a tenant changes its rules only."""
+    """The routes; an administrator of a tenant changes its rules only. of_file: the operator's."""
 
-    def __init__(self, ring: KeyRing, changes: Changes, metrics: Metrics) -> None:
+    def __init__(
+        self, ring: KeyRing, changes: Changes, of_file: SeriesRules, metrics: Metrics
+    ) -> None:
         self._ring = ring
+        self._of_file = of_file
         self._changes = changes
         self._metrics = metrics
 
@@ -40,11 +48,23 @@ class ScoreRulesApi:
         return [
             measured_route(PATH, ["GET"], self._show, self._metrics),
             measured_route(PATH, ["PUT"], self._replace, self._metrics),
+            measured_route(ALL_PATH, ["GET"], self._show_all, self._metrics),
         ]
 
     async def _show(self, request: Request) -> Response:
         tenant = administered(self._ring, request, request.path_params["name"])
         return self._shown(tenant.name)
+
+    async def _show_all(self, request: Request) -> Response:
+        name = authorize(self._ring, request, "read").tenant.name
+        of_operator = [
+            plain(msgspec.structs.replace(spec, tenant=None))
+            for spec in self._of_file.specs_of(name)
+        ]
+        rules = [*self._ring.score_rules.of(name).rules, *of_operator]
+        return json_response(
+            {"tenant": name, "rule": rules, "widths": self._of_file.widths_of(name)}
+        )
 
     async def _replace(self, request: Request) -> Response:
         tenant = administered(self._ring, request, request.path_params["name"])
