@@ -2,12 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import resource
+import secrets
 import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from topology.web import REQUEST_ID
 
 KEEP_ALIVE_S = 75
 HEAD_S = 15.0
@@ -15,21 +23,36 @@ MAX_HEAD_BYTES, MAX_HEADERS = 64 << 10, 100
 # Answered whatever is going on: who asks for them decides whether this process goes on.
 _ALWAYS = {b"/livez", b"/readyz", b"/metrics"}
 _FILES_WANTED = 65_536
+_RETRY_AFTER_S = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What connections of a process may take, and what answers of the protocol itself have.
+
+    headers: those of every answer. around: puts around an application what the role's own has.
+    """
+
+    body_timeout_s: float
+    max_connections: int
+    headers: Mapping[str, str]
+    around: Callable[[ASGIApp], ASGIApp]
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. Who is slow, or sends a head without end, is answered once and cut off.
 
     A head has HEAD_S and MAX_HEAD_BYTES; a body has body_timeout_s as a whole, so that a byte now
-    and then keeps no place; a connection without a request has KEEP_ALIVE_S.
+    and then keeps no place; a connection without a request has KEEP_ALIVE_S. Requests on more
+    connections than there may be get 503.
     """
 
-    body_timeout_s = 60.0
+    bounds: Bounds
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._deadline: asyncio.TimerHandle | None = None
-        self._most_connections = self.limit_concurrency
+        self._application = self.app
         self._is_in_head = False
         self._n_head_bytes = 0
         self._is_refused = False
@@ -67,13 +90,25 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or n_bytes > MAX_HEAD_BYTES:
             self._refuse(431, f"over {MAX_HEADERS} headers, or over {MAX_HEAD_BYTES} bytes of them")
             return
-        seconds = self.body_timeout_s
+        seconds = self.bounds.body_timeout_s
         self._within(
             seconds, 408, f"the body did not arrive within {seconds:.0f} s (body_timeout_s)"
         )
-        is_always = self.url in _ALWAYS
-        self.limit_concurrency = None if is_always else self._most_connections
+        self.app = self._application
+        n, most = len(self.connections), self.bounds.max_connections
+        if n > most and self.url not in _ALWAYS:
+            message = (
+                f"{n} connections, where this process takes {most} (OBSERVAI_MAX_CONNECTIONS): "
+                "keep fewer open, or raise it"
+            )
+            headers = {"Retry-After": _RETRY_AFTER_S, "Connection": "close"}
+            self.app = self.bounds.around(JSONResponse({"error": message}, 503, headers))
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        del msg
+        self._refuse(400, "this is no HTTP/1.1 request")
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -103,10 +138,16 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         is_free = self.cycle is None or self.cycle.response_complete
         if status and (is_free or not self.cycle.response_started):
-            body = message.encode() + b"\n"
-            head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
-            length = b"content-length: %d\r\n\r\n" % len(body)
-            self.transport.write(STATUS_LINE[status] + head + length + body)
+            body = json.dumps({"error": message}).encode()
+            headers = {
+                **self.bounds.headers,
+                REQUEST_ID: secrets.token_hex(8),
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+                "Connection": "close",
+            }
+            lines = [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+            self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         self.transport.close()
 
 
@@ -134,9 +175,9 @@ class Server(uvicorn.Server):
         yield
 
 
-def protocol_of(body_timeout_s: float) -> type[LimitedProtocol]:
-    """Return the protocol with a deadline for bodies."""
-    return type("_Protocol", (LimitedProtocol,), {"body_timeout_s": body_timeout_s})
+def protocol_of(bounds: Bounds) -> type[LimitedProtocol]:
+    """Return the protocol with these bounds."""
+    return type("_Protocol", (LimitedProtocol,), {"bounds": bounds})
 
 
 def listen(host: str, port: int) -> socket.socket:

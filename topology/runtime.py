@@ -18,7 +18,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from topology.http_server import KEEP_ALIVE_S, Server, allow_connections, listen, protocol_of
+from topology.http_server import (
+    KEEP_ALIVE_S,
+    Bounds,
+    Server,
+    allow_connections,
+    listen,
+    protocol_of,
+)
 from topology.logs import configure_logs
 from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
@@ -82,18 +89,20 @@ class Context:
     async def serve(self, routes: Sequence[BaseRoute] = ()) -> None:
         """Serve the routes and the health endpoints on the role's port until the role ends."""
         tls = tls_of(self.settings)
+        web = self._application(routes, is_tls=tls is not None)
+        most = self.settings.max_connections
+        bounds = Bounds(self.settings.body_timeout_s, most, web.security, web.around)
         config = uvicorn.Config(
-            self._application(routes, is_tls=tls is not None),
+            web,
             host=self.settings.host,
             port=self.settings.listen_port or self.settings.role_port(self.role),
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
-            http=protocol_of(self.settings.body_timeout_s),
+            http=protocol_of(bounds),
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
-            limit_concurrency=self.settings.max_connections,
             ws="none",
             ssl_context_factory=(lambda *_: tls.context) if tls else None,
         )

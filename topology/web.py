@@ -1,5 +1,6 @@
 """What every HTTP answer has: a request id, security headers, CORS by a list, a log line."""
 
+import copy
 import re
 import secrets
 import time
@@ -51,8 +52,14 @@ class Web:
         self._app = app
         self._routes = [route for route in routes if isinstance(route, Route)]
         self._origins = frozenset(origins)
-        self._security = _SECURITY | ({"Strict-Transport-Security": _HSTS} if is_tls else {})
+        self.security = _SECURITY | ({"Strict-Transport-Security": _HSTS} if is_tls else {})
         self._log = log
+
+    def around(self, app: ASGIApp) -> "Web":
+        """Return the same around another application."""
+        other = copy.copy(self)
+        other._app = app  # noqa: SLF001 - its own class
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,7 +69,7 @@ class Web:
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
         request_id = given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
-        more = self._security | {REQUEST_ID: request_id} | self._cors(headers.get("origin"))
+        more = self.security | {REQUEST_ID: request_id} | self._cors(headers.get("origin"))
         started_s, status = time.perf_counter(), 0
 
         async def send_more(message: Message) -> None:

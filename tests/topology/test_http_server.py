@@ -1,6 +1,7 @@
 """The HTTP server against senders that are slow, endless or many, over real sockets."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -90,8 +91,18 @@ async def test_a_long_address_is_bounded_and_rubbish_is_answered(settings: Setti
         address = await talk(settings, b"GET /" + b"a" * (70 << 10) + b" HTTP/1.1\r\n\r\n")
         rubbish = await talk(settings, b"\x16\x03\x01 no HTTP\r\n\r\n")
 
+        tunnel = await talk(settings, b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+
     assert address.startswith(b"HTTP/1.1 431 ")
-    assert rubbish.startswith(b"HTTP/1.1 400 ")
+    for answer in (rubbish, tunnel):
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+            "error": "this is no HTTP/1.1 request"
+        }
+    for answer in (address, rubbish):
+        head = answer.partition(b"\r\n\r\n")[0].lower()
+        for name in (b"x-content-type-options: nosniff", b"x-request-id: ", b"cache-control: "):
+            assert name in head
 
 
 async def test_pipelined_requests_are_answered_in_their_order(settings: Settings) -> None:
@@ -113,8 +124,15 @@ async def test_connections_above_the_limit_get_503_and_health_is_answered(
         for _ in range(10):
             _, writer = await asyncio.open_connection("127.0.0.1", settings.port)
             all_.callback(writer.close)
-        refused = await talk(settings, POST + b"Content-Length: 0\r\n\r\n")
+        head = POST + b"X-Request-Id: abc\r\nContent-Length: 0\r\n\r\n"
+        refused = await talk(settings, head)
         health = await talk(settings, LAST)
 
-    assert refused.startswith(b"HTTP/1.1 503 ")
+    head, _, body = refused.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    for name in (b"retry-after: 2", b"x-request-id: abc", b"x-frame-options: deny"):
+        assert name in head.lower()
+    assert json.loads(body)["error"].startswith(
+        "11 connections, where this process takes 10 (OBSERVAI_MAX_CONNECTIONS): "
+    )
     assert health.startswith(b"HTTP/1.1 200 ")
