@@ -5,8 +5,14 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import election as module
-from pipeline.election import FAILOVER_MS, Cluster, Election, Leader
+from pipeline.election import (
+    FAILOVER_MS,
+    FORGET_MS,
+    MAX_CLUSTERS,
+    Cluster,
+    Election,
+    Leader,
+)
 
 C = Cluster("acme", "eu")
 
@@ -63,13 +69,26 @@ def test_of_two_elections_at_once_the_first_one_holds_at_both() -> None:
 
 def test_memory_is_bounded() -> None:
     election = Election()
-    for at in range(module._MAX_CLUSTERS):
-        election.accepts(Cluster("t", str(at)), "a", 0)
+    for at in range(MAX_CLUSTERS):
+        election.accepts(Cluster("acme", str(at)), "a", 0)
+    other = Cluster("other", "eu")
 
     assert election.accepts(C, "a", 0)
     assert election.accepts(C, "b", 0), "no room, so nothing is left out"
-    assert election.accepts(C, "a", module._FORGET_MS)
-    assert not election.accepts(C, "b", module._FORGET_MS)
+    assert (election.accepts(other, "a", 0), election.accepts(other, "b", 0)) == (True, False)
+    assert election.accepts(C, "a", FORGET_MS)
+    assert not election.accepts(C, "b", FORGET_MS)
+
+
+def test_what_other_edges_tell_takes_half_of_the_room() -> None:
+    election = Election()
+    for at in range(MAX_CLUSTERS):
+        election.hear(Cluster("acme", str(at)), Leader("x", 0, 0), 0)
+
+    taken = [election.accepts(Cluster("acme", f"own {at}"), "a", 0) for at in range(1_000)]
+    doubled = [election.accepts(Cluster("acme", f"own {at}"), "b", 0) for at in range(1_000)]
+
+    assert (all(taken), any(doubled)) == (True, False)
 
 
 @settings(max_examples=100)

@@ -1,12 +1,15 @@
 """Pairs of replicas at the edge: one is taken, as series without the replica's label."""
 
+import msgspec
 import numpy as np
 
+from pipeline.election import FAILOVER_MS, FORGET_MS
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.remote_write import decode_write_request
 from tests.vectors.remote_write import write_request
 from topology.edge.admit import admit
 from topology.edge.intake import Intake, Registry
+from topology.edge.pairs import MAX_REPLICAS
 from topology.settings import Settings
 from topology.tenants import Tenant
 
@@ -86,3 +89,45 @@ def test_a_tenant_without_the_setting_has_all_it_sends() -> None:
     for replica in ("a", "b"):
         taken = receive(registry, plain, T0, one(replica))
         assert taken.series_ids.tolist() == [series_id_of(SEED, one(replica))]
+
+
+def test_series_of_replicas_beyond_the_bound_keep_their_label() -> None:
+    """Without it the samples of two of them would be one series, each doubled."""
+    registry = Registry(Settings())
+    many = [one(f"r{at}", cluster=f"c{at // 2}") for at in range(MAX_REPLICAS)]
+    receive(registry, TENANT, T0, *many)
+
+    for _ in range(2):
+        further = [one("x"), one("y")]
+        taken = receive(registry, TENANT, T0, *further)
+        assert taken.series_ids.tolist() == [series_id_of(SEED, labels) for labels in further]
+        assert taken.n_copies == 0
+    assert [labels for block in taken.new_series for labels in block.labels()] == further
+    again = receive(registry, TENANT, T0, *many)
+    assert (len(again.series_ids), again.n_copies) == (MAX_REPLICAS // 2, MAX_REPLICAS // 2)
+
+
+def test_one_tenants_replicas_leave_room_for_those_of_others() -> None:
+    registry = Registry(Settings())
+    receive(registry, TENANT, T0, *[one(f"r{at}") for at in range(MAX_REPLICAS + 10)])
+    other = msgspec.structs.replace(TENANT, name="other")
+
+    for replica, n_taken in (("a", 1), ("b", 0)):
+        assert len(receive(registry, other, T0, one(replica)).series_ids) == n_taken
+
+
+def test_replicas_that_nobody_has_heard_for_an_hour_make_room() -> None:
+    """Their series are found again when they come back."""
+    registry = Registry(Settings())
+    receive(registry, TENANT, T0, *[one(f"r{at}") for at in range(MAX_REPLICAS)])
+    receive(registry, TENANT, T0 + FORGET_MS, one("r7"))
+    later = T0 + FORGET_MS + 1
+
+    new = receive(registry, TENANT, later, one("new", cluster="us"))
+    back = receive(registry, TENANT, later + FAILOVER_MS, one("r3"))
+
+    eu, us = [
+        series_id_of(SEED, {"__name__": "up", "cluster": cluster}) for cluster in ("eu", "us")
+    ]
+    assert (new.series_ids.tolist(), back.series_ids.tolist()) == ([us], [eu])
+    assert len(registry.pairs._by_number) == 3
