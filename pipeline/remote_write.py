@@ -1,24 +1,31 @@
 """Prometheus remote write 1.0: from a WriteRequest's wire bytes to columns, compiled."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.decoded import Decoded, LabelTable
+from pipeline.decoded import Decoded, LabelTable, Metadata
 from pipeline.errors import MalformedBody
-from pipeline.hashing import avalanche, label_hash, series_id, xxh64
+from pipeline.hashing import avalanche, label_hash, load_u64, series_id, xxh64
 from pipeline.label_cache import NO_CACHE, LabelCache, find_slot
+from pipeline.metric_table import metadata_mix, metric_slot, salted_name
+from pipeline.metric_types import NO_METRICS, TenantMetrics
 from pipeline.remote_write_sample import read_sample
 from pipeline.salt import salt_of
 from pipeline.wire import BROKEN, BYTES, read_length, read_varint, skip_value
+from schemas.series import METRIC_LABEL
 
 # Field number and wire type as they stand in a tag byte.
 _TIMESERIES = _LABELS = _NAME = np.uint64(1 << 3 | BYTES)
 _SAMPLES = _LABEL_VALUE = np.uint64(2 << 3 | BYTES)
 _METADATA = _EXEMPLARS = np.uint64(3 << 3 | BYTES)
 _HISTOGRAMS = np.uint64(4 << 3 | BYTES)
+_METRIC_LABEL = np.uint64(int.from_bytes(METRIC_LABEL.encode(), "little"))
+# Senders tell of some thousand families at once; further ones are passed over.
+_MAX_METADATA = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,16 @@ class WriteRequest:
 
 
 def decode_write_request(
-    body: NDArray[np.uint8], tenant_seed: np.uint64, cache: LabelCache = NO_CACHE
+    body: NDArray[np.uint8],
+    tenant_seed: np.uint64,
+    cache: LabelCache = NO_CACHE,
+    metrics: TenantMetrics = NO_METRICS,
 ) -> WriteRequest:
     """Decode an uncompressed WriteRequest; tenant_seed as of hashing.tenant_hash.
 
     Labels are hashed, not checked: `labels_of` gives those of the series that are new.
-    cache: ids of labels seen before; filled, so of one thread only.
+    cache: ids of labels seen before; filled, so of one thread only. metrics: types and units that
+    the tenant's series get.
     Raises MalformedBody where the bytes are no such message.
     """
     n_series, n_samples, n_metadata, n_histograms, n_exemplars = _count(body)
@@ -49,7 +60,11 @@ def decode_write_request(
     sample_series = np.empty(n_samples, dtype=np.int32)
     times_ms = np.empty(n_samples, dtype=np.int64)
     values = np.empty(n_samples, dtype=np.float64)
-    metadata_spans = np.empty((n_metadata, 2), dtype=np.int64)
+    metadata_spans = np.empty((min(n_metadata, _MAX_METADATA), 2), dtype=np.int64)
+    slots, units = metrics.slots, metrics.units
+    n_typed = n_series if len(slots) else 0
+    types = np.zeros(n_typed, dtype=np.uint8)
+    keys, unit_keys = np.zeros((2, n_typed), dtype=np.uint64)
     broken_at, n_added = _fill(
         body,
         tenant_seed,
@@ -61,6 +76,10 @@ def decode_write_request(
         times_ms,
         values.view(np.uint64),
         metadata_spans,
+        slots,
+        types,
+        keys,
+        unit_keys,
     )
     cache.grow(n_added)
     if broken_at >= 0:
@@ -70,16 +89,14 @@ def decode_write_request(
         sample_series,
         times_ms,
         values,
-        lambda chosen: label_table(body, spans[chosen]),
+        lambda chosen: LabelTable(body, *_label_bounds(body, spans[chosen])),
+        metadata=Metadata(types, keys, lambda one: units.get(int(unit_keys[one]), ""))
+        if n_typed
+        else None,
         n_histograms=n_histograms,
         n_exemplars=n_exemplars,
     )
     return WriteRequest(samples, metadata_spans)
-
-
-def label_table(body: NDArray[np.uint8], spans: NDArray[np.int64]) -> LabelTable:
-    """Return the labels of TimeSeries messages, at spans (n, 2), that have been decoded before."""
-    return LabelTable(body, *_label_bounds(body, spans))
 
 
 @njit(cache=True, nogil=True)
@@ -127,6 +144,10 @@ def _fill(
     times_ms: NDArray[np.int64],
     value_bits: NDArray[np.uint64],
     metadata_spans: NDArray[np.int64],
+    metrics: Any,
+    types: NDArray[np.uint8],
+    keys: NDArray[np.uint64],
+    unit_keys: NDArray[np.uint64],
 ) -> tuple[int, int]:
     """Fill the columns; return the position of the first broken byte or -1, and ids added."""
     series, sample, metadata, n_added = 0, 0, 0, 0
@@ -135,9 +156,10 @@ def _fill(
     while at < end:
         tag, at = read_varint(body, at, end)
         if tag == _METADATA:
-            metadata_spans[metadata, 0], at = read_length(body, at, end)
-            metadata_spans[metadata, 1] = at
-            metadata += 1
+            start, at = read_length(body, at, end)
+            if metadata < len(metadata_spans):
+                metadata_spans[metadata, 0], metadata_spans[metadata, 1] = start, at
+                metadata += 1
             continue
         if tag != _TIMESERIES:
             at = skip_value(body, at, end, tag)
@@ -181,8 +203,34 @@ def _fill(
             if key != np.uint64(0):
                 n_added += cached[slot, 0] == np.uint64(0)
                 cached[slot, 0], cached[slot, 1] = key, series_ids[series]
+                cached[slot, 2] = _metric_name(body, spans[series, 0], at, salt)
+        if len(keys) > 0:
+            keys[series] = series_ids[series]
+            if key != np.uint64(0):
+                name = cached[slot, 2]
+            else:
+                name = _metric_name(body, spans[series, 0], at, salt)
+            one = metrics[metric_slot(metrics, name)]
+            if one.name == name:
+                types[series], unit_keys[series] = one.type, one.unit_key
+                keys[series] ^= metadata_mix(one.unit_key, one.type)
         series += 1
     return -1, n_added
+
+
+@njit(inline="always")
+def _metric_name(body: NDArray[np.uint8], at: int, end: int, salt: np.uint64) -> np.uint64:
+    """Return the salted hash of the metric's name in a sound TimeSeries; of "" for none."""
+    while at < end:
+        tag, at = read_varint(body, at, end)
+        if tag != _LABELS:
+            at = skip_value(body, at, end, tag)
+            continue
+        start, at = read_length(body, at, end)
+        name_start, name_end, value_start, value_end = _read_label(body, start, at)
+        if name_end - name_start == 8 and load_u64(body, name_start) == _METRIC_LABEL:
+            return salted_name(body, value_start, value_end, salt)
+    return salted_name(body, end, end, salt)
 
 
 @njit(inline="always")
@@ -228,7 +276,7 @@ def _read_label(body: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, i
 def _label_bounds(
     body: NDArray[np.uint8], spans: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return ends and bounds, as of LabelTable; the messages are sound."""
+    """Return ends and bounds, as of LabelTable, of messages that have been decoded before."""
     ends = np.empty(len(spans), dtype=np.int64)
     bounds = np.empty((16 * len(spans), 4), dtype=np.int64)
     n = 0

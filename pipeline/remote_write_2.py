@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.decoded import NOWHERE, Decoded, LabelTable, Metadata
 from pipeline.errors import MalformedBody
-from pipeline.hashing import avalanche, label_hash, series_id, xxh64
+from pipeline.hashing import label_hash, series_id, xxh64
+from pipeline.metric_table import metadata_mix
 from pipeline.remote_write_sample import read_sample
 from pipeline.wire import BYTES, VARINT, read_length, read_varint, skip_value
 from schemas.series import MetricType
@@ -224,7 +225,7 @@ def _fill(
             units[series] = 0
         keys[series] = series_ids[series]
         if types[series] > 0 or units[series] > 0:
-            keys[series] = avalanche(series_ids[series] + hashes[units[series]] + types[series])
+            keys[series] ^= metadata_mix(hashes[units[series]], types[series])
         series += 1
     return -1
 

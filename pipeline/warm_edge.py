@@ -6,12 +6,14 @@ from pipeline.active_series import ActiveSeries
 from pipeline.admission import Limits
 from pipeline.decoded import Decoded
 from pipeline.exposition.decode import ExpositionReader
+from pipeline.families import decode_families, families_of
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.influx.decode import InfluxReader
 from pipeline.json_ingest import JsonReader
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
 from pipeline.label_drop import without_label
+from pipeline.metric_types import MetricTypes
 from pipeline.otlp.decode import OtlpReader
 from pipeline.otlp.labels import Naming
 from pipeline.remote_write import decode_write_request
@@ -22,6 +24,9 @@ from schemas.series import SeriesBlock
 
 # WriteRequest of one series {__name__="a"} with one sample, 1.0 at 1 ms.
 _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b09000000000000f03f1001")
+
+# MetricMetadata of a gauge "a".
+_METRIC_METADATA = bytes.fromhex("0802120161")
 
 # The same as write.v2.Request, with a unit.
 _WRITE_REQUEST_2 = bytes.fromhex(
@@ -65,7 +70,22 @@ def compile_edge() -> None:
     active.admit("warm", request.series_ids, 0)
     active.note("warm", np.arange(1, 3000, dtype=np.uint64), 0)
     split_by_partition(request.series_ids, request.times_ms, request.values, 2)
+    _compile_metadata()
     _compile_protocols()
+
+
+def _compile_metadata() -> None:
+    """Note a family, and so many more that their table grows."""
+    body = np.frombuffer(_METRIC_METADATA, dtype=np.uint8)
+    told = decode_families(body, np.array([[0, len(body)]]))
+    types = MetricTypes(1000)
+    for families in (told, families_of((f"m{at}", 1, "s") for at in range(50))):
+        types.note("warm", families, 0, 10)
+    request = np.frombuffer(_WRITE_REQUEST, dtype=np.uint8)
+    metrics = types.of("warm")
+    decoded = decode_write_request(request, tenant_hash("warm"), metrics=metrics).samples
+    if decoded.metadata is None or decoded.metadata.types.tolist() != told.types.tolist():
+        raise AssertionError("the compiled kernels disagree on a metric's name")
 
 
 def _lay_out(decoded: Decoded) -> None:

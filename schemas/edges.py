@@ -15,15 +15,24 @@ class LeaderHeard(msgspec.Struct, frozen=True, array_like=True):
     heard_ms: int
 
 
+class FamiliesTold(msgspec.Struct, frozen=True, array_like=True):
+    """Families of a tenant's metrics, each with name, MetricType and unit, as its senders tell."""
+
+    tenant: str
+    families: list[tuple[str, int, str]]
+
+
 class EdgeAlive(msgspec.Struct, frozen=True):
     """name: of the edge, the same after a restart. leaves: it is the last that is heard of it.
 
-    leaders: replicas that it has heard since its record before.
+    leaders: replicas that it has heard since its record before. families: that are new, or were
+    last told of some minutes ago.
     """
 
     name: str
     leaves: bool = False
     leaders: list[LeaderHeard] = []
+    families: list[FamiliesTold] = []
 
 
 def encode_alive(alive: EdgeAlive) -> bytes:

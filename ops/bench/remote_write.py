@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.bench.figures import Figure, Measurement, Plan, cpu_rates
-from ops.bench.scrapes import encode_load, scrape_times_ms
+from ops.bench.scrapes import METRICS, encode_load, scrape_times_ms
 from pipeline.decoded import Decoded
+from pipeline.families import families_of
 from pipeline.hashing import tenant_hash
 from pipeline.known_series import KnownSeries
 from pipeline.label_cache import LabelCache
 from pipeline.remote_write import decode_write_request
 from pipeline.routing import split_by_partition
 from schemas.samples import SampleBlock, encode_samples
+from schemas.series import MetricType
 from topology.clock import now_ms
 from topology.edge.intake import Registry
 from topology.edge.protocols.remote_write import RemoteWrite
@@ -29,6 +31,11 @@ _TENANT = Tenant("default", "enterprise", 30)
 _SEED = tenant_hash(_TENANT.name)
 _PARTITIONS = 4
 _ROUNDS_TO_FILL = 2
+# Types of the series' metrics, and of as many others as a cluster has.
+_FAMILIES = [
+    *((metric, MetricType.GAUGE, "") for metric in METRICS),
+    *((f"other_{at}", MetricType.HISTOGRAM, "seconds") for at in range(2_000)),
+]
 
 
 def run(plan: Plan) -> Measurement:
@@ -103,8 +110,12 @@ def _encode(requests: Sequence[Decoded]) -> Callable[[], int]:
 
 
 def _take_in(plain: Sequence[NDArray[np.uint8]]) -> Callable[[], int]:
-    """Return work that takes bodies of announced series in, as the edge does."""
+    """Return work that takes bodies of announced series in, as the edge does.
+
+    Their types are known, which Prometheus sends by default.
+    """
     registry = Registry(Settings())
+    registry.metadata.note(_TENANT.name, families_of(_FAMILIES), now_ms())
     edge = RemoteWrite(registry)
     work = partial(_take, edge, registry, plain)
     # The cache of labels grows by beginning anew, so one round does not fill it.

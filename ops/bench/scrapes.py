@@ -23,6 +23,7 @@ _FAMILIES = (
     ("node_hwmon_temp_celsius", ("chip", "sensor"), 20),
     ("node_systemd_unit_state", ("name", "state"), 20),
 )
+METRICS = tuple(metric for metric, _, _ in _FAMILIES)
 _MODES = ("idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user")
 
 

@@ -10,6 +10,7 @@ from tests.vectors.otlp import CUMULATIVE, DELTA, T_NS, Request, make_request
 from tests.vectors.remote_write import (
     LABELS,
     SAMPLES,
+    Family,
     Series2,
     write_request,
     write_request_2,
@@ -76,6 +77,8 @@ def remote_write() -> list[bytes]:
         write_request([{"__name__": "up"}], [[(T_MS, 1.0)]]),
         write_request(many, [[(T_MS + i, i / 3)] for i in range(20)]),
         write_request([{}], [[]]),
+        write_request([], [], [Family("up", 2, "", "Help"), Family("http_requests", 1, "bytes")]),
+        write_request([{"__name__": "up"}], [[(T_MS, 1.0)]], [Family("a", 7, "ü" * 200)]),
         b"",
     ]
 

@@ -15,6 +15,7 @@ from pipeline.admission import Limits, Reason
 from pipeline.decoded import Decoded
 from pipeline.errors import MalformedBody
 from pipeline.exposition.decode import ExpositionReader
+from pipeline.families import MAX_NAME_BYTES, MAX_UNIT_BYTES, decode_families
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.influx.decode import InfluxReader
 from pipeline.json_ingest import JsonBatch, JsonReader
@@ -24,12 +25,13 @@ from pipeline.otlp.json_body import to_protobuf
 from pipeline.otlp.labels import Naming
 from pipeline.remote_write import decode_write_request
 from pipeline.remote_write_2 import decode_request
+from schemas.series import MetricType
 from tests.decoding import all_labels
 from tests.fuzz import corpus
 from tests.fuzz.campaign import Outcome, Target
 from tests.json_reference import read_json_reference
 from tests.vectors import exposition, influx, otlp
-from tests.vectors.remote_write import LenientRequest, LenientRequest2
+from tests.vectors.remote_write import LenientMetadata, LenientRequest, LenientRequest2
 
 TENANT = "default"
 SEED = tenant_hash(TENANT)
@@ -72,6 +74,20 @@ def _columns(decoded: Decoded) -> list[tuple[int, int, int]]:
     return list(zip(ids, decoded.times_ms.tolist(), bits, strict=True))
 
 
+def _families(messages: list[bytes]) -> list[tuple[bytes, int, bytes]]:
+    """Return name, type and unit of each MetricMetadata that says either of them."""
+    found = []
+    for message in messages:
+        one = _parsed(LenientMetadata, message)
+        if one is None or not 0 < len(one.metric_family_name) <= MAX_NAME_BYTES:
+            continue
+        kind = one.type if 0 <= one.type <= max(MetricType) else 0
+        unit = one.unit if len(one.unit) <= MAX_UNIT_BYTES else b""
+        if kind or unit:
+            found.append((one.metric_family_name, kind, unit))
+    return found
+
+
 class RemoteWrite:
     """prometheus.WriteRequest, with a cache of labels that is small enough to overflow."""
 
@@ -90,9 +106,10 @@ class RemoteWrite:
         """Compare samples and ids with the official runtime's."""
         expected = _parsed(LenientRequest, body)
         try:
-            found = decode_write_request(_array(body), SEED, self._cache).samples
+            request = decode_write_request(_array(body), SEED, self._cache)
         except MalformedBody:
             return Outcome.REFUSED if expected is None else Outcome.NARROWER
+        found = request.samples
         assert expected is not None, "taken, but not by the official runtime"
         rows = [
             (_id_of([(one.name, one.value) for one in series.labels]), sample)
@@ -101,6 +118,14 @@ class RemoteWrite:
         ]
         assert _columns(found) == [(of, one.timestamp, _bits(one.value)) for of, one in rows]
         assert len(found.series_ids) == len(expected.timeseries)
+        families = decode_families(_array(body), request.metadata_spans)
+        texts = [
+            (body[a:b], kind, body[c:d])
+            for (a, b, c, d), kind in zip(
+                families.bounds.tolist(), families.types.tolist(), strict=True
+            )
+        ]
+        assert texts == _families(list(expected.metadata))
         return Outcome.ALIKE
 
 

@@ -122,17 +122,26 @@ def beside(command: list[str], folder: Path) -> Iterator[None]:
 
 
 class Target(http.server.BaseHTTPRequestHandler):
-    """What a scrape finds: two samples with times of their own."""
+    """What a scrape finds: two samples with times of their own, and a counter with type and unit.
+
+    As OpenMetrics for who takes it, else as Prometheus' text.
+    """
 
     def __init__(self, at_ms: int, *args: Any) -> None:
         self._at_ms = at_ms
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        text = f'scraped_celsius{{room="a \\"b\\""}} 21.25 {self._at_ms}\nscraped_total 3e10 '
-        text += f"{self._at_ms}\n"
+        is_open_metrics = "openmetrics" in self.headers.get("Accept", "")
+        at, kind = str(self._at_ms), "text/plain; version=0.0.4"
+        counter = "# TYPE scraped_seconds_total counter\n"
+        if is_open_metrics:
+            at, kind = f"{self._at_ms / 1000:.3f}", "application/openmetrics-text; version=1.0.0"
+            counter = "# TYPE scraped_seconds counter\n# UNIT scraped_seconds seconds\n"
+        text = f'scraped_celsius{{room="a \\"b\\""}} 21.25 {at}\nscraped_total 3e10 {at}\n'
+        text += f"{counter}scraped_seconds_total 12.5\n" + "# EOF\n" * is_open_metrics
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Type", kind)
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -173,12 +182,28 @@ def test_prometheus(deployment: Deployment, tmp_path: Path) -> None:
     with scraped(at) as port:
         config = yaml.safe_load(deployment.snippet("prometheus.yml"))
         config["remote_write"][0]["queue_config"] = {"batch_send_deadline": "100ms"}
+        config["remote_write"][0]["metadata_config"] = {"send_interval": "1s"}
         config["scrape_configs"] = [scrape_config("by-prometheus", port)]
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
         command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
         command.append(f"--web.listen-address=127.0.0.1:{free_base_port()}")
         with beside(command, tmp_path):
             check_scraped(deployment, "by-prometheus", at, port)
+            check_type(deployment, "by-prometheus")
+
+
+def check_type(deployment: Deployment, job: str) -> None:
+    """Look for type and unit of the counter, which are told apart from its samples."""
+    sql = (
+        "SELECT type, unit FROM series "
+        f"WHERE metric = 'scraped_seconds_total' AND labels['job'] = '{job}'"
+    )
+
+    def is_typed() -> bool:
+        rows = deployment.up.service().table(sql).rows
+        return [list(row) for row in rows] == [["counter", "seconds"]]
+
+    wait_until(is_typed, STORED_S, f"type of {job}")
 
 
 def test_vmagent(deployment: Deployment, tmp_path: Path) -> None:

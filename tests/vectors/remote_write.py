@@ -115,14 +115,35 @@ def _lenient(definition: _Fields) -> _Fields:
 LenientRequest = _message_class(
     "prometheus",
     "WriteRequest",
-    _lenient(_VERSION_1 | {"WriteRequest": _VERSION_1["WriteRequest"][:1]}),
+    # One broken message of metadata is passed over, so each is read by itself.
+    _lenient(
+        _VERSION_1 | {"WriteRequest": [_VERSION_1["WriteRequest"][0], ("metadata", 3, _BYTES, "*")]}
+    ),
 )
+LenientMetadata = _message_class("prometheus", "MetricMetadata", _lenient(_VERSION_1))
 LenientRequest2 = _message_class("io.prometheus.write.v2", "Request", _lenient(_VERSION_2))
 
 
-def write_request(labels: list[dict[str, str]], samples: list[list[tuple[int, float]]]) -> bytes:
-    """Return the wire bytes of a WriteRequest with these series."""
+class Family(NamedTuple):
+    """A family of metrics as remote write 1.0 tells of it: a MetricMetadata message."""
+
+    name: str
+    type: int = 0
+    unit: str = ""
+    help: str = ""
+
+
+def write_request(
+    labels: Sequence[dict[str, str]],
+    samples: Sequence[list[tuple[int, float]]],
+    families: Sequence[Family] = (),
+) -> bytes:
+    """Return the wire bytes of a WriteRequest with these series and metadata."""
     request = WriteRequest()
+    for one in families:
+        request.metadata.add(
+            type=one.type, metric_family_name=one.name, unit=one.unit, help=one.help
+        )
     for of_series, points in zip(labels, samples, strict=True):
         series = request.timeseries.add()
         for name, value in sorted(of_series.items()):

@@ -14,6 +14,7 @@ from pipeline.refusals import Refusals
 from pipeline.starts import Starts, Zeros
 from schemas.series import SeriesBlock
 from topology.budget import EdgeBudget
+from topology.edge.metadata import MetricMetadata
 from topology.edge.pairs import Pairs
 from topology.settings import Settings
 from topology.tenants import Tenant
@@ -67,7 +68,7 @@ class Intake:
 
 
 class Registry:
-    """Which series and starts have been told, limits and seeds of tenants.
+    """Which series, starts and types have been told, limits and seeds of tenants.
 
     memory: what this and the protocols remember, by part: how many bytes it takes now.
     """
@@ -79,11 +80,13 @@ class Registry:
         self.active = ActiveSeries(self.budget.max_series)
         self.pairs = Pairs(self.budget.max_series // 2)
         self.starts = Starts(self.budget.max_series // 4)
+        self.metadata = MetricMetadata(self.budget.max_series // 8)
         self.memory: dict[str, Callable[[], int]] = {
             "known_series": self.known.n_bytes,
             "pairs": self.pairs.n_bytes,
             "starts": self.starts.n_bytes,
             "active_series": self.active.n_bytes,
+            "metadata": self.metadata.n_bytes,
         }
         self._seeds: dict[str, np.uint64] = {}
 

@@ -27,7 +27,7 @@ async def edge(context: Context) -> None:
     feed = ConfigFeed(context)
     producer = make_producer(context.settings)
     registry = Registry(context.settings)
-    peers = Peers(context, producer, registry.active, registry.pairs.election)
+    peers = Peers(context, producer, registry)
     parts = _make_parts(context, feed, producer, peers, registry)
     reports = Reports(context, producer, feed.ring, parts.rejections.take)
     # Beside the wait for the broker: the first request would wait for it.

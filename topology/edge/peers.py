@@ -1,11 +1,12 @@
-"""What edges tell each other through Kafka: who is alive, which series began, who is elected.
+"""What edges tell each other through Kafka: who is alive or elected, which series began, types.
 
 Each edge says every few seconds on topic `edges` that it is alive; one that is not heard of for
 LIVE_S is gone. A tenant's rate is divided by their number. An edge that dies leaves the others with
 too small a share for LIVE_S, never with too large a one: who cannot reach Kafka takes no samples.
 
 Announcements on topic `series` are read back by all, so each counts the series of all, an hour back
-when it starts.
+when it starts. Families of metrics are told of with the sign of life, and read some minutes back:
+those that its senders repeat are told of again within that time.
 """
 
 import asyncio
@@ -16,13 +17,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from pipeline.active_series import WINDOW_MIN, ActiveSeries
-from pipeline.election import Cluster, Election, Leader
+from pipeline.active_series import WINDOW_MIN
+from pipeline.election import Cluster, Leader
+from pipeline.metric_table import FRESH_MIN
 from schemas.edges import EdgeAlive, LeaderHeard, decode_alive, encode_alive
 from schemas.errors import InvalidRecord, UnknownVersion
 from schemas.series import decode_series
 from schemas.topics import Topic
 from topology.clock import now_ms
+from topology.edge.intake import Registry
 from topology.runtime import Context
 from topology.topics import METADATA_AGE_MS
 
@@ -33,6 +36,7 @@ _RETRY_S = 1.0
 _LOOK_S = 1.0
 _FETCH_WAIT_MS = 5_000
 _RECORDS_AT_ONCE = 64
+_SAY_AGAIN_S = 3600.0
 
 
 class Peers:
@@ -42,19 +46,23 @@ class Peers:
         self,
         context: Context,
         producer: AIOKafkaProducer,
-        active: ActiveSeries,
-        election: Election,
+        registry: Registry,
     ) -> None:
         settings = context.settings
         port = settings.listen_port or settings.role_port("edge")
         self._name = f"{socket.gethostname()}/{settings.slot}/{port}"
         self._context = context
         self._producer = producer
-        self._active = active
-        self._election = election
+        self._active = registry.active
+        self._election = registry.pairs.election
+        self._metadata = registry.metadata
+        # When it was last said that there is no room for a tenant's metadata.
+        self._said_s: dict[str, float] = {}
         self._edges = TopicPartition(settings.topic(Topic.EDGES), 0)
         self._series = settings.topic(Topic.SERIES)
         self._is_started = False
+        # Records of topic edges before this offset and time say nothing of who is alive.
+        self._live_from, self._live_since_ms = 0, 0
         # When each other edge was heard of last, in the time of the loop.
         self._heard_s: dict[str, float] = {}
         context.metrics.edges_live.set_function(self.n_live)
@@ -99,6 +107,7 @@ class Peers:
 
     async def _tell(self) -> None:
         await self._send(leaves=False)
+        self._say_left_out()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + EVERY_S
         # Others are told of an election at once.
@@ -107,8 +116,22 @@ class Peers:
 
     async def _send(self, *, leaves: bool) -> None:
         leaders = [_heard(cluster, leader) for cluster, leader in self._election.take()]
-        record = encode_alive(EdgeAlive(self._name, leaves, leaders))
+        alive = EdgeAlive(self._name, leaves, leaders, self._metadata.take())
+        record = encode_alive(alive)
         await self._producer.send_and_wait(self._edges.topic, record, partition=0)
+
+    def _say_left_out(self) -> None:
+        """Log of whose metadata there is more than room, of each tenant once an hour."""
+        now_s = asyncio.get_running_loop().time()
+        for tenant, n_families in self._metadata.take_left_out().items():
+            if now_s - self._said_s.get(tenant, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
+                self._said_s[tenant] = now_s
+                self._context.log.warning(
+                    "metadata left out: series of further metrics have no type",
+                    tenant=tenant,
+                    families=n_families,
+                    max_names_of_tenant=self._metadata.max_of_tenant,
+                )
 
     async def _listen(self) -> None:
         if not self._is_started:
@@ -124,20 +147,22 @@ class Peers:
                 await self._assign()
 
     async def _assign(self) -> None:
-        """Read all there is of the last seconds and the last hour, and partitions that are new."""
+        """Read all there is of the last minutes and the last hour, and partitions that are new."""
         numbers = self._consumer.partitions_for_topic(self._series) or set()
         wanted = {self._edges, *(TopicPartition(self._series, one) for one in numbers)}
         old = self._consumer.assignment()
         if not wanted - old:
             return
         positions = {place: await self._consumer.position(place) for place in old}
-        window_ms = {self._edges: int(LIVE_S * 1000)}
+        window_ms = {self._edges: FRESH_MIN * _MINUTE_MS}
         since = {
             place: now_ms() - window_ms.get(place, WINDOW_MIN * _MINUTE_MS)
             for place in wanted - old
         }
         found = await self._consumer.offsets_for_times(since)
         ends = await self._consumer.end_offsets(list(since))
+        if self._edges in since:
+            self._live_from, self._live_since_ms = ends[self._edges], now_ms() - int(LIVE_S * 1000)
         self._consumer.assign(list(wanted))
         for place in wanted:
             at = found.get(place)
@@ -147,7 +172,7 @@ class Peers:
     def _take(self, place: TopicPartition, record: ConsumerRecord) -> None:
         try:
             if place == self._edges:
-                self._hear(decode_alive(record.value or b""))
+                self._hear(decode_alive(record.value or b""), record)
                 return
             for block in decode_series(record.value or b""):
                 self._active.note(block.tenant, block.series_ids, block.receive_ms // _MINUTE_MS)
@@ -155,8 +180,12 @@ class Peers:
             # The archive reads the announcements, too, and does what has to be done.
             self._context.log.warning("passed over", topic=place.topic, error=str(error))
 
-    def _hear(self, alive: EdgeAlive) -> None:
-        if alive.name == self._name:
+    def _hear(self, alive: EdgeAlive, record: ConsumerRecord) -> None:
+        # What this edge itself has told, too: before it was started again.
+        for families in alive.families:
+            self._metadata.hear(families, min(record.timestamp, now_ms()))
+        is_history = record.offset < self._live_from and record.timestamp < self._live_since_ms
+        if alive.name == self._name or is_history:
             return
         for one in alive.leaders:
             leader = Leader(one.replica, one.since_ms, one.heard_ms)

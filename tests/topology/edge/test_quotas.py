@@ -10,10 +10,11 @@ import pytest
 
 from schemas.config import TenantRecord, encode_entry
 from schemas.events import Rejected, decode_events
+from schemas.series import MetricType
 from schemas.topics import Topic
 from tests.topology.edge.test_edge import now_ms, snappy, stored
 from tests.topology.running import bootstrap, make_context, publish_config, read_topic, running
-from tests.vectors.remote_write import write_request
+from tests.vectors.remote_write import Family, write_request
 from tests.waiting import wait_until_async
 from topology.config_feed import make_ring
 from topology.edge.main import edge
@@ -52,6 +53,7 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
     labels = {"ha_cluster_label": "cluster", "ha_replica_label": "replica"}
     pair = await add_tenant(own_settings, "pair", **labels)
     second = {"slot": "second", "port": own_settings.port + 4}
+    third = {"slot": "third", "port": own_settings.port + 5}
 
     async with edge_running(own_settings) as client:
         await check_series(client, few)
@@ -62,7 +64,12 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
             await wait_until_async(lambda: are_live(client, 2), 20, "two edges")
             assert (await write(client, pair, "a")).status_code == HTTPStatus.NO_CONTENT
             await wait_until_async(lambda: is_copy(other, pair, "b"), 20, "election told")
+            await check_types(client, other, pair)
         await wait_until_async(lambda: are_live(client, 1), 20, "one edge")
+        async with edge_running(own_settings.model_copy(update=third)) as late:
+            await wait_until_async(lambda: knows_types(late), 20, "types told before its start")
+            # Of those it has read about, one is gone.
+            await wait_until_async(lambda: are_live(late, 2), 20, "the edge that is alive")
     told = [one for one in await events(own_settings) if one.metric == "c"]
     assert [(one.tenant, one.reason, one.count) for one in told][-1] == ("few", "active_series", 2)
     assert told[-1].labels == {"__name__": "c", "job": "j"}
@@ -136,6 +143,20 @@ async def is_copy(client: httpx.AsyncClient, key: dict[str, str], replica: str) 
     assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
     metrics = (await client.get("/metrics")).text
     return 'observai_samples_deduplicated_total{tenant="pair"}' in metrics
+
+
+async def check_types(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, key: dict[str, str]
+) -> None:
+    """What a sender tells one edge of its metrics, another one knows."""
+    told = snappy(write_request([], [], [Family("lamps", MetricType.GAUGE)]))
+    answer = await client.post("/api/v1/write", content=told, headers=key)
+    assert answer.status_code == HTTPStatus.NO_CONTENT
+    await wait_until_async(lambda: knows_types(other), 20, "types of another edge")
+
+
+async def knows_types(client: httpx.AsyncClient) -> bool:
+    return 'observai_memory_bytes{part="metadata"} 2048.0' in (await client.get("/metrics")).text
 
 
 async def are_live(client: httpx.AsyncClient, n: int) -> bool:

@@ -9,7 +9,13 @@ from schemas.series import MetricType, decode_series
 from schemas.topics import Topic
 from tests.topology.edge.test_edge import SEED, edge_client, now_ms, snappy, stored
 from tests.topology.running import read_topic
-from tests.vectors.remote_write import Series2, WriteRequest2, write_request, write_request_2
+from tests.vectors.remote_write import (
+    Family,
+    Series2,
+    WriteRequest2,
+    write_request,
+    write_request_2,
+)
 from topology.settings import Settings
 
 pytestmark = pytest.mark.broker
@@ -141,6 +147,31 @@ async def test_version_1_says_what_was_written_too(own_settings: Settings) -> No
         ]
 
     assert [(one.status_code, written(one)) for one in answers] == [(204, ("1", "0", "0"))] * 3
+
+
+async def test_version_1_tells_of_types_in_requests_of_their_own(own_settings: Settings) -> None:
+    """A series known without its type is announced again with it."""
+    at = now_ms()
+    labels = {"__name__": "requests_total"}
+    series = snappy(write_request([labels], [[(at, 1.0)]]))
+    told = snappy(write_request([], [], [Family("requests", MetricType.COUNTER, "s", "Help")]))
+
+    async with edge_client(own_settings) as client:
+        answers = [
+            await client.post("/api/v1/write", content=body, headers=VERSION_1)
+            for body in (series, told, series, told, series)
+        ]
+        metrics = (await client.get("/metrics")).text
+
+    assert [(one.status_code, written(one)[0]) for one in answers] == [
+        (204, count) for count in "10101"
+    ]
+    series_id = series_id_of(SEED, labels)
+    assert await metadata(own_settings) == [
+        (series_id, MetricType.UNKNOWN, ""),
+        (series_id, MetricType.COUNTER, "s"),
+    ]
+    assert 'observai_memory_bytes{part="metadata"} 2048.0' in metrics
 
 
 async def test_what_is_not_taken_is_415_and_names_what_is(own_settings: Settings) -> None:

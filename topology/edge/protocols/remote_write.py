@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from pipeline.families import decode_families
 from pipeline.label_cache import LabelCache
 from pipeline.remote_write import WriteRequest, decode_write_request
 from pipeline.remote_write_2 import decode_request
@@ -36,23 +37,30 @@ class RemoteWrite:
         self._registry = registry
         self._label_cache = LabelCache(registry.budget.max_series)
         self._cache_lock = threading.Lock()
-        registry.memory["label_cache"] = lambda: self._label_cache.slots.nbytes
+        registry.memory["label_cache"] = self._label_cache.n_bytes
 
     def read(self, body: NDArray[np.uint8], tenant: Tenant, now_ms: int) -> Intake:
         """Read a body. Raises MalformedBody."""
-        request = self._decode(body, self._registry.seed(tenant))
+        request = self._decode(body, tenant)
+        if len(request.metadata_spans):
+            families = decode_families(body, request.metadata_spans)
+            is_news = self._registry.metadata.note(tenant.name, families, now_ms)
+            if is_news and len(request.samples.series_ids):
+                # Seldom in one request: its series are of the types told beside them.
+                request = self._decode(body, tenant)
         return admit(self._registry, request.samples, tenant, now_ms)
 
     def answer(self, intake: Intake) -> Response:
         """Answer 204, or 400 in words where samples were refused; the others of it are kept."""
         return _answer(intake)
 
-    def _decode(self, body: NDArray[np.uint8], seed: np.uint64) -> WriteRequest:
+    def _decode(self, body: NDArray[np.uint8], tenant: Tenant) -> WriteRequest:
+        seed, metrics = self._registry.seed(tenant), self._registry.metadata.of(tenant.name)
         # A large body is read in a thread: of two at once, one does without the cache.
         if not self._cache_lock.acquire(blocking=False):
-            return decode_write_request(body, seed)
+            return decode_write_request(body, seed, metrics=metrics)
         try:
-            return decode_write_request(body, seed, self._label_cache)
+            return decode_write_request(body, seed, self._label_cache, metrics)
         finally:
             self._cache_lock.release()
 
