@@ -63,8 +63,10 @@ def backtest(  # noqa: PLR0913, PLR0917 - one argument per option
         if from_dir is None or to_dir is None:
             raise typer.BadParameter("give DATA_DIR and OUT_DIR, or --metric")
         done = backtest_files(from_dir, to_dir, _say)
-        print(f"{done.n_files} files, {done.n_rows:,} windows, {done.n_alarms:,} alarms: {to_dir}")
-        return
+        bad = f", {done.n_bad:,} rows without a score" if done.n_bad else ""
+        counts = f"{done.n_files} files, {done.n_rows:,} windows, {done.n_alarms:,} alarms"
+        print(f"{counts}{bad}: {to_dir}")
+        raise typer.Exit(1 if done.n_unread else 0)
     if from_dir is not None:
         raise typer.BadParameter("give either folders or --metric")
     now_ms = round(time.time() * 1000)

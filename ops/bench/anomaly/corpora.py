@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.anomaly.series_file import parse_time_s, read_series
+from ops.anomaly.series_file import read_series
+from ops.anomaly.series_times import parse_time_s
 
 Corpus = Literal["nab", "cloud"]
 # What the corpora's own rules leave unscored: the first rows, by share and at most, or by number.

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ops.anomaly.backtest_files import COLUMNS
+from ops.anomaly.backtest_files import COLUMNS, backtest_files
+from ops.anomaly.series_file import BadSeriesFile
 from ops.cli.app import app
 
 START_S = 1_767_225_600
@@ -73,6 +74,71 @@ def test_scores_do_not_replace_data_and_are_not_scored(tmp_path: Path) -> None:
 
     assert same.exit_code != 0
     assert again.startswith("1 files, 10 windows")
+
+
+def test_data_below_the_scores_is_scored_but_never_replaced(tmp_path: Path) -> None:
+    write_series(tmp_path / "all/data/one.csv", noise(10))
+    write_series(tmp_path / "all/data/deep/er/two.csv", noise(10))
+    write_series(tmp_path / "all/in/x.csv", noise(10))
+    write_series(tmp_path / "all/in/in/x.csv", noise(10))
+
+    assert run(tmp_path / "all/data", tmp_path / "all").startswith("2 files")
+    assert (tmp_path / "all/deep/er/two.csv").exists()
+    replaced = CliRunner().invoke(
+        app, ["anomaly", "backtest", str(tmp_path / "all/in"), str(tmp_path / "all")]
+    )
+    assert isinstance(replaced.exception, BadSeriesFile)
+    assert "would replace data" in str(replaced.exception)
+
+
+def test_a_bad_row_has_a_row_without_score_and_changes_no_other(tmp_path: Path) -> None:
+    values = noise(400)
+    write_series(tmp_path / "data/good.csv", values)
+    lines = (tmp_path / "data/good.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "data/bad.csv").write_text("".join([*lines[:300], "oops, 3\n", *lines[300:]]))
+    (tmp_path / "data/empty.csv").write_text("")
+
+    result = CliRunner().invoke(
+        app, ["anomaly", "backtest", str(tmp_path / "data"), str(tmp_path / "out")]
+    )
+
+    assert result.exit_code == 0
+    assert "3 files, 801 windows, 0 alarms, 1 rows without a score" in result.stdout
+    assert "bad.csv, line 301: 'oops, 3' is no time,value" in result.stderr
+    good = (tmp_path / "out/good.csv").read_text().splitlines()
+    bad = (tmp_path / "out/bad.csv").read_text().splitlines()
+    assert bad.pop(300) == "oops,3,,,,,"
+    assert bad == good
+    assert (tmp_path / "out/empty.csv").read_text().splitlines() == [",".join(COLUMNS)]
+
+
+def test_a_file_in_pieces_scores_as_a_whole(tmp_path: Path) -> None:
+    values = noise(500)
+    values[400] = 150.0
+    write_series(tmp_path / "data/one.csv", values)
+    said: list[str] = []
+
+    backtest_files(tmp_path / "data", tmp_path / "whole", said.append)
+    backtest_files(tmp_path / "data", tmp_path / "pieces", said.append, piece_rows=7)
+
+    whole = (tmp_path / "whole/one.csv").read_text()
+    assert (tmp_path / "pieces/one.csv").read_text() == whole
+    assert said[0] == "1/1 one.csv"
+    assert not list((tmp_path / "pieces").glob("*.part"))
+
+
+def test_a_file_that_cannot_be_read_is_said_and_the_others_are_scored(tmp_path: Path) -> None:
+    write_series(tmp_path / "data/one.csv", noise(10))
+    write_series(tmp_path / "data/two.csv", noise(10))
+    (tmp_path / "out/one.csv").mkdir(parents=True)
+    said: list[str] = []
+
+    done = backtest_files(tmp_path / "data", tmp_path / "out", said.append)
+
+    assert (done.n_files, done.n_unread) == (1, 1)
+    assert "Is a directory; one.csv has no scores" in said[1]
+    with pytest.raises(BadSeriesFile, match="no such folder"):
+        backtest_files(tmp_path / "nothing", tmp_path / "out", said.append)
 
 
 @pytest.mark.parametrize("arguments", [[], ["data"], ["data", "out", "--metric", "m"]])
