@@ -52,10 +52,14 @@ class Judged:
 
 def simulate(n_series: int, days: float, seed: int) -> Simulated:
     """Score every minute of a fleet."""
-    rng = np.random.default_rng(seed)
-    fleet = Fleet(n_series, rng)
+    fleet = Fleet(n_series, np.random.default_rng(seed))
     n_minutes = int(days * DAY_MINUTES)
     incidents = fleet.incidents(n_minutes, _INCIDENTS_A_DAY, quiet_days(days))
+    return score(fleet, incidents, n_minutes)
+
+
+def score(fleet: Fleet, incidents: list[Incident], n_minutes: int) -> Simulated:
+    """Score so many minutes of a fleet in which there are incidents."""
     models = Models([Rule()], Room(1 << 30))
     while len(models) < fleet.n_series:
         models.add_shard()
@@ -85,8 +89,8 @@ def events_of(simulated: Simulated) -> list[Anomaly]:
     windows = simulated.windows
     traits = Traits.build([simulated.fleet.labels(int(one)) for one in simulated.series])
     ids = simulated.series.astype(np.uint64)
-    # After the time in which nothing has a score yet.
-    since_s = int(windows.starts_s.min(initial=START_S))
+    # Before it nothing has a score yet.
+    since_s = int(windows.starts_s[0]) if len(windows) else START_S
     end_s = START_S + simulated.n_minutes * MINUTE_S
     found: list[Anomaly] = []
     for slot_s in range(START_S // _SLOT_S * _SLOT_S, end_s, _SLOT_S):

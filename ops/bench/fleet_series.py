@@ -85,7 +85,9 @@ def _template(recording: Recording, number: int) -> Template | None:
 class Fleet:
     """Series of hosts, laid out host after host; values come minute by minute."""
 
-    def __init__(self, n_series: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, n_series: int, rng: np.random.Generator, *, has_seasons: bool = True
+    ) -> None:
         self.templates = templates()
         self._rng = rng
         n = len(self.templates)
@@ -98,7 +100,7 @@ class Fleet:
         self.noise = np.array([one.noise for one in self.templates])[self.metric] * size
         self._memory = np.array([one.memory for one in self.templates])[self.metric]
         swing = rng.choice([0.0, 0.1, 0.3, 0.6], n, p=[0.4, 0.2, 0.2, 0.2])
-        self._swing = swing[self.metric] * rng.uniform(0.7, 1.3, self.n_series)
+        self._swing = has_seasons * swing[self.metric] * rng.uniform(0.7, 1.3, self.n_series)
         self._is_still = (self._level == 0) | (self.noise == 0)
         self._shared = rng.uniform(0, 0.6, n)[self.metric]
         self._peak_hour = rng.normal(14, 1.5, self.n_hosts)[self.host]
@@ -149,9 +151,10 @@ class Fleet:
         first = int(first_day * DAY_MINUTES)
         n = max(1, round(n_a_day * (n_minutes - first) / DAY_MINUTES))
         starts = np.sort(rng.integers(first, max(n_minutes - 120, first + 1), n))
-        return [self._incident(at, int(start)) for at, start in enumerate(starts)]
+        return [self.incident(at, int(start)) for at, start in enumerate(starts)]
 
-    def _incident(self, at: int, start: int) -> Incident:
+    def incident(self, at: int, start: int) -> Incident:
+        """Return an incident that begins at a minute, of one of three kinds in turn."""
         rng = self._rng
         moves = np.flatnonzero(~self._is_still)
         match at % 3:

@@ -31,7 +31,8 @@ class Policy:
     quiet_s: an event that has got no more series for so long takes none up. longest_s: nor does it
     after so long; but one that seems to begin anew within it goes on: what returns to normal is
     anomalous, too. rank, ties: a single series' alarm is an event if in fewer than `rank` hours of
-    the day before there was a higher one, and in fewer than `ties` one as high. known_s: for how
+    the day before, and minutes of this one, there was a higher one, and in fewer than `ties` one as
+    high. known_s: for how
     long there must have been scores.
     """
 
@@ -130,10 +131,7 @@ class Fold:
         is_known = time_s - self._since_s >= self._policy.known_s
         while onsets and is_known and self._open_group(time_s):
             pass
-        for at in rows:
-            alarm = float(self._windows.alarms[at])
-            if is_known and alarm > 1 and self._is_among_highest(alarm):
-                self._take_alarm(at, time_s)
+        self._take_alarms(rows, time_s, is_known=is_known)
 
     def _open_event(self, onset: int, time_s: int) -> Event | None:
         """Return the newest event that takes the onset up, if any."""
@@ -201,6 +199,22 @@ class Fold:
             group.detected_s = min(group.detected_s, event.detected_s)
             self._events.remove(event)
 
+    def _take_alarms(self, rows: range, time_s: int, *, is_known: bool) -> None:
+        """Make alarms that are among the highest events, where they are in none.
+
+        Of a minute all that were taken count as alarms of this hour, at least the highest one.
+        """
+        alarms = self._windows.alarms
+        taken = []
+        for at in rows:
+            alarm = float(alarms[at])
+            if is_known and alarm > 1 and self._is_among_highest(alarm):
+                self._take_alarm(at, time_s)
+                self._highest = np.append(self._highest, alarm)
+                taken.append(alarm)
+        if not taken:
+            self._highest = np.append(self._highest, alarms[rows.start : rows.stop].max(initial=0))
+
     def _take_alarm(self, at: int, time_s: int) -> None:
         """Make an alarm of a series that is in no event an event of its own."""
         onset, series = int(self.runs[at]), int(self._windows.series[at])
@@ -209,4 +223,3 @@ class Fold:
             event = Event(None, start_s, time_s, time_s, [onset], {series})
             self._event_of[onset] = event
             self._events.append(event)
-        self._highest = np.append(self._highest, float(self._windows.alarms[at]))
