@@ -111,6 +111,19 @@ def test_the_quick_end_to_end_bench_loses_nothing(tmp_path: Path) -> None:
     assert (facts["samples"], facts["lossless"]) == (24_000, True)
 
 
+@pytest.mark.broker
+@pytest.mark.slow
+def test_the_quick_memory_bench_watches_every_minute(tmp_path: Path) -> None:
+    """10,000 series for five minutes of a second, two of them with new series."""
+    code = main(["--quick", "--out", str(tmp_path), "--only", "memory"])
+
+    (file,) = tmp_path.iterdir()
+    bench = json.loads(file.read_text())["benches"]["memory"]
+    assert code == 0
+    assert len(bench["facts"]["by_minute_mb"]["edge"]) == 5
+    assert all(size > 10 for sizes in bench["facts"]["by_minute_mb"].values() for size in sizes)
+
+
 def test_every_bench_of_the_issue_is_there() -> None:
     """One command runs them all."""
     assert set(BENCHES) == {
@@ -127,6 +140,7 @@ def test_every_bench_of_the_issue_is_there() -> None:
         "scaling",
         "tenants",
         "fairness",
+        "memory",
         "idle",
         "anomaly",
         "fleet",
