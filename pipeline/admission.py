@@ -36,11 +36,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One refused sample: its index in the request, the reason, and words for a person."""
+    """One refused sample: its index in the request, the reason, and words for a person.
+
+    place: of the sample among the decoded ones, -1 for what gave none; the index may be its line's.
+    """
 
     index: int
     reason: Reason
     message: str
+    place: int = -1
 
 
 @dataclass(frozen=True, slots=True)

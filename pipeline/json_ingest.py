@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.admission import Limits, Reason
+from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of
 from pipeline.json_body import Points, find_lines, find_points, take_points
 from pipeline.json_points import (
@@ -16,10 +17,12 @@ from pipeline.json_points import (
     decode_point,
     explain,
     find_point_fault,
+    find_twice,
     labels_of_point,
     split_points,
 )
-from pipeline.json_times import EXPECTED_TIME, Unit, read_time
+from pipeline.json_times import EXPECTED_TIME, UNITS_BY_SIZE, Unit, read_time
+from pipeline.json_walk import count_metrics
 from pipeline.key_ids import KeyIds
 from pipeline.refusals import Refusals, refuse_times
 from pipeline.salt import salted
@@ -89,6 +92,8 @@ class JsonReader:
                 return self._resolve(points, seed, now_ms, limits)
             except _NotJson:
                 pass
+        if count_metrics(body, 0) > 1:
+            raise MalformedBody('"metrics" stands twice: one list of points is expected')
         texts = split_points(body.data)
         points = find_lines(body, seed) if texts is None else take_points(body, texts)
         return self._resolve(points, seed, now_ms, limits)
@@ -153,7 +158,7 @@ class _Meeting:
             if not is_json and not self.points.are_lines and self.points.texts is None:
                 raise _NotJson from None
             return explain(error)
-        fault = find_point_fault(point, self.limits)
+        fault = find_point_fault(point, self.limits) or find_twice(self.points.text(at))
         if fault is not None:
             return fault
         if is_odd:
@@ -191,5 +196,5 @@ def _refuse_times(points: Points, columns: _Columns, now_ms: int, limits: Limits
 
     # Those that are refused already are not refused twice.
     times_ms = np.where(columns.ids != 0, columns.times_ms, now_ms)
-    good = refuse_times(times_ms, now_ms, limits, columns.refusals, name_of)
+    good = refuse_times(times_ms, now_ms, limits, columns.refusals, name_of, UNITS_BY_SIZE)
     columns.ids[~good] = 0

@@ -3,9 +3,11 @@
 What it says of a point is what counts; pipeline/json_walk.py only says it sooner.
 """
 
+import json
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,6 +20,9 @@ EXPECTED = (
     '{"metrics": [{"name": "cpu", "value": 1.5, "timestamp"?: ms, "labels"?: {"host": "a"}}]}, '
     "the list alone, or one such point a line"
 )
+
+_SURE_NOT_LINES = re.compile(rb'\s*(\[|\{\s*("metrics"|\n))')
+_MOST_LINES_TRIED = 100
 
 # What msgspec raises for text that is not the JSON it was asked for.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -47,6 +52,7 @@ class _Body(msgspec.Struct):
     metrics: list[msgspec.Raw]
 
 
+_Pairs = list[tuple[str, Any]]
 Buffer = bytes | memoryview | msgspec.Raw
 
 decode_point = msgspec.json.Decoder(Point).decode
@@ -69,7 +75,7 @@ def split_points(body: Buffer) -> Sequence[Buffer] | None:
         mended = _ESCAPES.sub(lambda found: found[1] or _NO_CHARACTER, text)
         if mended != text:
             return split_points(mended)
-        if _is_point(text.lstrip().partition(b"\n")[0]):
+        if _are_lines(text):
             return None
         raise MalformedBody(f"{error}; expected {EXPECTED}") from None
 
@@ -80,12 +86,46 @@ def _split(body: Buffer) -> Sequence[Buffer]:
     return _decode_body(body).metrics
 
 
+def _are_lines(text: bytes) -> bool:
+    """Return whether a body that is no JSON has a point on some of its first lines.
+
+    Not where it begins as a list of points does: each on a line of its own, the last is one, too.
+    """
+    if _SURE_NOT_LINES.match(text):
+        return False
+    lines = (line for line in text.split(b"\n", 2 * _MOST_LINES_TRIED) if line.strip())
+    return any(map(_is_point, islice(lines, _MOST_LINES_TRIED)))
+
+
 def _is_point(line: bytes) -> bool:
     try:
         members = _decode_object(line)
     except UNREADABLE:
         return False
     return "name" in members and "metrics" not in members
+
+
+def find_twice(text: Buffer) -> tuple[Reason, str] | None:
+    """Return why a point is refused in which a member or label stands twice, or None."""
+    pairs: list[_Pairs] = []
+
+    def keep(found: _Pairs) -> _Pairs:
+        pairs.append(found)
+        return found
+
+    try:
+        json.loads(bytes(text), object_pairs_hook=keep)
+    except (ValueError, RecursionError):
+        return None  # what is no JSON is refused in other words
+    # An object's members are told after those of what is in it.
+    for found in reversed(pairs):
+        names = [name for name, _ in found]
+        if len(set(names)) < len(names):
+            name = next(one for at, one in enumerate(names) if one in names[:at])
+            is_point = found is pairs[-1]
+            reason = Reason.BAD_SAMPLE if is_point else Reason.BAD_LABELS
+            return reason, f"{'member' if is_point else 'label'} {name[:60]!r} stands twice"
+    return None
 
 
 def explain(error: Exception) -> tuple[Reason, str]:

@@ -11,6 +11,7 @@ _MS = timedelta(milliseconds=1)
 # The size of a number tells its unit: of times from 1973 to 5138 each is a thousand times the next.
 _LEAST_MS, _LEAST_US, _LEAST_NS, _TOO_LARGE = 10**11, 10**14, 10**17, 10**20
 
+UNITS_BY_SIZE = "seconds, milliseconds, microseconds or nanoseconds, as their size tells"
 EXPECTED_TIME = (
     "a number of seconds, milliseconds, microseconds or nanoseconds since 1970, or RFC 3339 "
     'such as "2026-01-31T12:00:00Z", is expected'

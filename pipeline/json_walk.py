@@ -51,6 +51,7 @@ _NAME, _VALUE, _TIMESTAMP, _LABELS, _TAGS, _TYPE, _UNIT = range(len(_MEMBERS))
 # The first eight bytes of each name as one word: quicker to tell apart, and to compile.
 _WORDS = np.array([int.from_bytes(name.encode()[:8], "little") for name in _MEMBERS], np.uint64)
 _LENGTHS = np.array([len(name) for name in _MEMBERS])
+_METRICS = np.frombuffer(b"metrics", dtype=np.uint8)
 _P, _NULL = ord("p"), int.from_bytes(b"null", "little")
 _LOW, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _QUOTES, _BACKSLASHES = _LOW * np.uint64(_QUOTE), _LOW * np.uint64(_BACKSLASH)
@@ -103,6 +104,40 @@ def walk_lines(
             n += 1
         at = end + 1
     return DONE, at, n
+
+
+@njit(cache=True, nogil=True)
+def count_metrics(body: NDArray[np.uint8], at: int) -> int:
+    """Return how many members of the object at a position are called `metrics`, as far as read.
+
+    One whose name has an escape counts, too: it may be that.
+    """
+    end, n = len(body), 0
+    at = _skip_space(body, at, end)
+    if at >= end or body[at] != _OPEN:
+        return 0
+    while True:
+        at = _skip_space(body, at + 1, end)
+        if at >= end or body[at] != _QUOTE:
+            return n
+        first = at + 1
+        at = _skip_string(body, at, end)
+        if at < 0:
+            return n
+        is_metrics = at - 1 - first == len(_METRICS)
+        for k in range(first, at - 1):
+            n += body[k] == _BACKSLASH
+            is_metrics = is_metrics and body[k] == _METRICS[k - first]
+        n += is_metrics
+        at = _skip_space(body, at, end)
+        if at >= end or body[at] != _COLON:
+            return n
+        at = _skip_value(body, _skip_space(body, at + 1, end), end)
+        if at < 0:
+            return n
+        at = _skip_space(body, at, end)
+        if at >= end or body[at] != _COMMA:
+            return n
 
 
 @njit(cache=True, nogil=True)
@@ -241,7 +276,7 @@ def _read_point(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, poi
 def _read_members(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, point: Any) -> int:
     """Read an object of the usual members; return the position after it, or _BROKEN if it is odd.
 
-    One whose text is only hashed and that stands twice is odd: the first would not be looked at.
+    One with a member that stands twice is odd: a whole parser says so.
     """
     seen = 0
     name_hash = labels_hash = tags_hash = type_hash = unit_hash = _ABSENT
@@ -262,6 +297,9 @@ def _read_members(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, p
         at = _skip_space(body, at + 1, end)
         start = at
         member = _which(body, first, last)
+        if member < 0 or seen & (1 << member):
+            return _BROKEN
+        seen |= 1 << member
         if member == _VALUE:
             at, _, _ = _skip_number(body, at, end)
             point.value_start, point.value_end = start, at
@@ -269,11 +307,8 @@ def _read_members(body: NDArray[np.uint8], at: int, end: int, seed: np.uint64, p
             at = _read_time(body, at, end, point)
         else:
             at = _skip_value(body, at, end)
-            if at < 0 or member < 0 or (member == _NAME and body[start] != _QUOTE):
+            if at < 0 or (member == _NAME and body[start] != _QUOTE):
                 return _BROKEN
-            if seen & (1 << member):
-                return _BROKEN
-            seen |= 1 << member
             text_hash = xxh64(body, start, at)
             if member == _NAME:
                 name_hash = text_hash

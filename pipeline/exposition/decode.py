@@ -17,7 +17,7 @@ from pipeline.exposition.lines import (
     Lines,
     decode_lines,
 )
-from pipeline.exposition.scan import CREATED
+from pipeline.exposition.scan import BUCKET, COUNT, CREATED, SUM
 from pipeline.hashing import series_id_of
 from pipeline.key_ids import KeyIds
 from pipeline.line_faults import LineFault, shown
@@ -141,7 +141,8 @@ def _are_created(lines: Lines) -> NDArray[np.bool_]:
 def _starts_of(lines: Lines, is_created: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return since when each row counts, int64 (n,), 0 where that is not told; (0,) for none.
 
-    Told are counters, by a `_created` with the same labels; other `_created` are passed over.
+    Told are counters, also those that histograms and summaries consist of, by a `_created` with
+    the same labels.
     """
     rows = lines.rows
     seconds = lines.values[is_created]
@@ -150,7 +151,9 @@ def _starts_of(lines: Lines, is_created: NDArray[np.bool_]) -> NDArray[np.int64]
         return np.empty(0, dtype=np.int64)
     bases, first = np.unique(rows["base"][told], return_index=True)
     created_ms = np.rint(lines.values[told[first]] * 1000).astype(np.int64)
-    is_counter = lines.families["kind"][np.maximum(rows["family"], 0)] == MetricType.COUNTER
+    kinds = lines.families["kind"][np.maximum(rows["family"], 0)]
+    is_part = np.isin(rows["suffix"], (BUCKET, COUNT, SUM)) & np.isin(kinds, _WITH_CREATED)
+    is_counter = is_part | (kinds == MetricType.COUNTER)
     place = np.minimum(np.searchsorted(bases, rows["base"]), len(bases) - 1)
     is_told = is_counter & (rows["family"] >= 0) & (bases[place] == rows["base"])
     return np.where(is_told, created_ms[place], 0)

@@ -22,6 +22,7 @@ from pipeline.exposition.scan import (
     end_of_labels,
     end_of_name,
     end_of_word,
+    hash_without_bound,
     keyword_of,
     number_kind,
     skip_blanks,
@@ -32,9 +33,11 @@ from pipeline.hashing import avalanche, xxh64
 from pipeline.influx.scan import read_time
 from pipeline.numbers import parse_numbers
 from pipeline.text_scan import end_of_line
+from schemas.series import MetricType
 
 # key: 64 bits for tenant, name and labels as sent; never 0. base: the same for the name without
-# its suffix. key_start, key_end: name and labels in the body. family: index, -1 for none.
+# its suffix, and without the bound of a bucket. key_start, key_end: name and labels in the body.
+# family: index, -1 for none.
 ROW = np.dtype(
     [
         ("key", "<u8"),
@@ -69,6 +72,7 @@ _LEAST_ROWS = 64
 _BYTES_PER_ROW = 24
 _BAD_LINES_KEPT = 100
 _LAST_MS = float(1 << 62)
+_HISTOGRAM = int(MetricType.HISTOGRAM)
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -274,7 +278,10 @@ def _decode(
             row.key = avalanche((seed ^ xxh64(body, start, key_end)) * _ODD) | np.uint64(1)
             row.base = np.uint64(0)
             if suffix >= 0:
-                labels = xxh64(body, name_end, key_end)
+                if family.kind == _HISTOGRAM:
+                    labels = hash_without_bound(body, name_end, key_end)
+                else:
+                    labels = xxh64(body, name_end, key_end)
                 row.base = avalanche(np.uint64(n_families) * _ODD ^ labels) | np.uint64(1)
             row.time_ms = time_ms
             row.key_start, row.key_end, row.line = start, key_end, line

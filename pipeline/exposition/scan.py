@@ -7,13 +7,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.hashing import xxh64
 from pipeline.text_scan import is_decimal
 from schemas.series import MetricType
 
 TAB, NEWLINE, RETURN, SPACE, QUOTE, HASH = 0x09, 0x0A, 0x0D, 0x20, 0x22, 0x23
-OPEN, CLOSE, BACKSLASH = 0x7B, 0x7D, 0x5C
+OPEN, CLOSE, BACKSLASH, COMMA, EQUALS = 0x7B, 0x7D, 0x5C, 0x2C, 0x3D
 _PLUS, _MINUS, _POINT, _0, _9 = 0x2B, 0x2D, 0x2E, 0x30, 0x39
-_UPPER_E, _LOWER_E = 0x45, 0x65
+_UPPER_E, _LOWER_E, _L = 0x45, 0x65, 0x6C
 
 # What a word is that stands for a number.
 NO_NUMBER, DECIMAL, NOT_A_NUMBER, INFINITE, MINUS_INFINITE = range(5)
@@ -32,7 +33,7 @@ def _padded(*words: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 _SUFFIXES, _SUFFIX_LENGTHS = _padded(
     "_created", "_total", "_bucket", "_count", "_sum", "_info", "_gcount", "_gsum"
 )
-CREATED = 1
+CREATED, BUCKET, COUNT, SUM = 1, 3, 4, 5
 _TYPES, _TYPE_LENGTHS = _padded(*(kind.name.lower() for kind in MetricType))
 _KEYWORDS, _KEYWORD_LENGTHS = _padded("TYPE", "UNIT", "HELP")
 NO_WORD = -1
@@ -127,6 +128,34 @@ def end_of_labels(body: NDArray[np.uint8], at: int, end: int) -> int:
             return at + 1
         at += 1
     return -1
+
+
+@njit(cache=True, nogil=True)
+def hash_without_bound(body: NDArray[np.uint8], at: int, end: int) -> np.uint64:
+    """Return a hash of the labels in braces between two positions, but for `le`, in any order.
+
+    So a bucket has the one of its histogram. Of broken labels it is any number.
+    """
+    found = np.uint64(0)
+    while at < end and body[at] != OPEN:
+        at += 1
+    at += 1
+    while at < end:
+        while at < end and body[at] in (SPACE, TAB, COMMA):
+            at += 1
+        name = at
+        while at < end and body[at] not in (SPACE, TAB, EQUALS, CLOSE):
+            at += 1
+        is_bound = at - name == 2 and body[name] == _L and body[name + 1] == _LOWER_E
+        while at < end and body[at] != QUOTE:
+            at += 1
+        at += 1
+        while at < end and body[at] != QUOTE:
+            at += 2 if body[at] == BACKSLASH else 1
+        at += 1
+        if at <= end and not is_bound:
+            found += xxh64(body, name, at)
+    return found
 
 
 @njit(cache=True, nogil=True)

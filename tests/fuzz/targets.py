@@ -364,7 +364,7 @@ def _json_points(body: bytes) -> list[Any] | None:
     """Return the points of a body, None for what json.loads does not take."""
     try:
         text = body.decode()
-        whole = json.loads(text)
+        whole = json.loads(text, object_pairs_hook=_object)
     except (UnicodeDecodeError, RecursionError):
         return None
     except json.JSONDecodeError:
@@ -376,13 +376,19 @@ def _json_points(body: bytes) -> list[Any] | None:
     return whole if isinstance(whole, list) else None
 
 
+def _object(members: list[tuple[str, Any]]) -> Any:
+    """Return what json makes of an object, or a text where a member stands twice."""
+    found = dict(members)
+    return found if len(found) == len(members) else "twice"
+
+
 def _points_of_lines(text: str) -> list[Any] | None:
     points = []
     if text.lstrip().startswith(("[", '{"metrics"')):
         return None  # a broken list, and no lines
     for line in filter(str.strip, text.split("\n")):
         try:
-            points.append(json.loads(line))
+            points.append(json.loads(line, object_pairs_hook=_object))
         except (json.JSONDecodeError, RecursionError):
             points.append(None)
     return points

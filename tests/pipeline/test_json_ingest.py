@@ -92,10 +92,10 @@ def test_a_timestamp_is_a_number_whose_size_tells_its_unit_or_rfc_3339(
         ([1], Reason.BAD_TIMESTAMP, "a number of seconds"),
         (True, Reason.BAD_TIMESTAMP, "a number of seconds"),
         (1_700_000_000, Reason.TOO_OLD, "timestamp 1700000000, read as seconds: timestamp 17000"),
-        (5, Reason.TOO_OLD, "timestamp 5, read as seconds"),
+        (5, Reason.TOO_OLD, "timestamp 5, read as seconds: timestamp 5000 ms is older than"),
         (-5, Reason.TOO_OLD, "timestamp -5, read as seconds"),
         (5e17, Reason.TOO_OLD, "read as nanoseconds"),
-        (NOW_MS - 31 * 86_400_000, Reason.TOO_OLD, "timestamp 1767321600000 is older"),
+        (NOW_MS - 31 * 86_400_000, Reason.TOO_OLD, "timestamp 1767321600000 ms is older"),
         (NOW_MS * 1000 + 601_000_000, Reason.FUTURE, "read as microseconds"),
         (2**63 - 1, Reason.FUTURE, "timestamp 9223372036854775807, read as nanoseconds"),
         (-(2**63), Reason.TOO_OLD, "read as nanoseconds"),
@@ -263,6 +263,54 @@ def test_a_member_that_stands_twice_is_judged_both_times(first: str) -> None:
         assert not read(twice, reader).ids.any()
     except MalformedBody:
         return
+
+
+@pytest.mark.parametrize(
+    ("point", "reason", "says"),
+    [
+        ('{"name": "a", "value": 1, "value": 2}', Reason.BAD_SAMPLE, "'value'"),
+        ('{"name": "a", "name": "b", "value": 2}', Reason.BAD_SAMPLE, "'name'"),
+        ('{"value": 1, "name": "a", "timestamp": 1, "timestamp": 2}', Reason.BAD_SAMPLE, "'timest"),
+        ('{"name": "a", "value": 1, "x": 1, "\\u0078": 2}', Reason.BAD_SAMPLE, "member 'x'"),
+        ('{"name": "a", "value": 1, "labels": {"b": 1, "b": 2}}', Reason.BAD_LABELS, "label 'b'"),
+        ('{"name": "a", "value": 1, "tags": {"b": "", "b": ""}}', Reason.BAD_LABELS, "label 'b'"),
+    ],
+)
+def test_what_stands_twice_in_a_point_is_refused_and_named(
+    point: str, reason: Reason, says: str
+) -> None:
+    """One of both would be lost without a word; the first time and when texts are known."""
+    reader = JsonReader(1000, 1000)
+    text = f'[{{"name": "a", "value": 1}}, {point}, {{"name": "b", "value": 1}}]'.encode()
+
+    for batch in (read(text, reader), read(text, reader)):
+        assert np.flatnonzero(batch.ids).tolist() == [0, 2]
+        assert reasons(batch) == {1: reason}
+        assert says in messages(batch)[0]
+        assert messages(batch)[0].endswith(" stands twice")
+
+
+@pytest.mark.parametrize("name", ['"metrics"', '"m\\u0065trics"'])
+def test_two_lists_of_points_are_refused(name: str) -> None:
+    """The points of the first one would be lost."""
+    text = f'{{"metrics": [{{"name": "a", "value": 1}}], {name}: []}}'.encode()
+
+    with pytest.raises(MalformedBody, match='"metrics" stands twice'):
+        read(text)
+
+
+def test_lines_are_told_from_a_list_also_where_the_first_is_broken() -> None:
+    """Without a content type that says so; the good ones are taken."""
+    lines = b'\n{"name": "a", "value": }\n{"name": "b", "value": 2}\nx\n'
+    pretty = b'{"metrics": [\n{"name": "a", "value": }\n,\n{"name": "b", "value": 2}\n]}'
+
+    batch = read(lines)
+
+    assert batch.values.tolist() == [0.0, 2.0, 0.0]
+    assert set(reasons(batch)) == {0, 2}
+    for text in (pretty, pretty.replace(b"{", b"{\n", 1), pretty[len(b'{"metrics": ') :]):
+        with pytest.raises(MalformedBody, match="expected"):
+            read(text)
 
 
 def test_a_full_cache_forgets_but_never_errs() -> None:

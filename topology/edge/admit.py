@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.admission import Limits, Reason, Rejection, find_fault
+from pipeline.admission import Limits, Reason, find_fault
 from pipeline.decoded import Decoded, LabelTable
 from pipeline.line_faults import LineFault
-from pipeline.refusals import Refusals, refuse_times
+from pipeline.refusals import MILLISECONDS, Refusals, refuse_times
 from pipeline.salt import salted
 from pipeline.series_labels import are_plain, lay_out
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
@@ -38,8 +38,17 @@ class _Met:
     worded: Counter[Reason] = field(default_factory=Counter)
 
 
-def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> Intake:
-    """Return the good samples of a body, announcements of its new series, and what is refused."""
+def admit(
+    registry: Registry,
+    decoded: Decoded,
+    tenant: Tenant,
+    now_ms: int,
+    sent_in: str = MILLISECONDS,
+) -> Intake:
+    """Return the good samples of a body, announcements of its new series, and what is refused.
+
+    sent_in: the unit of the sender's timestamps, for messages about them.
+    """
     refusals = Refusals()
     limits = registry.limits(tenant)
     is_copy = np.zeros(len(decoded.times_ms), dtype=np.bool_)
@@ -48,7 +57,7 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     met = _meet(registry, decoded, tenant, now_ms, is_copy)
     name_of = _Names(decoded)
     times_ms = np.where(is_copy, now_ms, decoded.times_ms) if is_copy.any() else decoded.times_ms
-    good = refuse_times(times_ms, now_ms, limits, refusals, name_of=name_of)
+    good = refuse_times(times_ms, now_ms, limits, refusals, name_of, sent_in)
     good &= ~is_copy
     if met.reasons:
         _refuse_faulty(decoded, met, good, refusals)
@@ -65,7 +74,7 @@ def admit(registry: Registry, decoded: Decoded, tenant: Tenant, now_ms: int) -> 
     intake.n_points_refused = _count_points(decoded, ~good & ~is_copy)
     intake.n_copies = int(is_copy.sum())
     intake.places = places
-    intake.labels_at = name_of.labels
+    intake.labels_of = name_of.labels_of
     if len(decoded.points):
         intake.points = decoded.points[good]
     return intake
@@ -79,17 +88,15 @@ def note_lines(
     line_of: int64 (n,), the line of each decoded sample. faults: of the first of n_bad lines.
     """
     refusals = intake.refusals
-    refusals.examples = [
-        Rejection(int(line_of[one.index]), one.reason, one.message) for one in refusals.examples
-    ]
+    refusals.examples = [replace(one, index=int(line_of[one.index])) for one in refusals.examples]
     # The first bad line is named, whatever else is refused.
     refusals.max_examples += len(faults)
     for fault in faults:
-        refusals.add(fault.line, fault.reason, fault.message)
+        refusals.add_alike(1, fault.line, fault.reason, fault.message)
     refusals.add_alike(n_bad - len(faults), 0, Reason.BAD_SAMPLE, "")
     intake.n_points_refused += n_bad
     # What is refused later, for a tenant's limits, is named by its line, too.
-    intake.places = intake.points
+    intake.lines = intake.points
 
 
 def _count_points(decoded: Decoded, is_refused: NDArray[np.bool_]) -> int:
@@ -105,15 +112,23 @@ class _Names:
     def __init__(self, decoded: Decoded) -> None:
         self._decoded = decoded
 
-    def labels(self, sample: int) -> dict[str, str]:
-        """Return the labels of a sample's series. Raises ValueError."""
-        series = self._decoded.sample_series[sample : sample + 1].astype(np.int64)
-        return dict(self._decoded.labels_of(series).labels(0)) if len(series) else {}
+    def labels_of(self, samples: Sequence[int]) -> list[dict[str, str]]:
+        """Return the labels of samples' series, none where they cannot be read."""
+        series, which = np.unique(
+            self._decoded.sample_series[list(samples)].astype(np.int64), return_inverse=True
+        )
+        table = self._decoded.labels_of(series)
+        found: list[dict[str, str]] = []
+        for row in range(len(series)):
+            try:
+                found.append(dict(table.labels(row)))
+            except ValueError:
+                found.append({})
+        return [found[at] for at in which.tolist()]
 
     def __call__(self, sample: int) -> str:
-        try:
-            labels = self.labels(sample)
-        except ValueError:
+        labels = self.labels_of([sample])[0]
+        if not labels:
             return ""
         return f"{labels.pop(METRIC_LABEL, '')}{labels}: "
 

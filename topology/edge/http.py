@@ -21,7 +21,7 @@ from topology.edge.protocols import json_points
 from topology.edge.protocols.influx_probes import probe_routes
 from topology.edge.publisher import Publisher, Unavailable
 from topology.edge.quotas import Quotas
-from topology.edge.rejections import Example, Rejections, examples_of
+from topology.edge.rejections import Rejections, Told, told_of
 from topology.edge.routes import make_endpoints, spec_of
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
@@ -109,10 +109,10 @@ class Edge:
         try:
             with self._in_flight.holding(tenant.name) as hold:
                 body = await self._receive(request, hold)
-                intake, examples = await self._read(chosen, body, encoding, tenant, hold)
+                intake, told = await self._read(chosen, body, encoding, tenant, hold)
                 self._quotas.charge(tenant, len(intake.series_ids) + len(intake.refusals))
                 await self._publish(intake, chosen.name)
-                self._rejections.note(intake, examples, now_ms())
+                self._rejections.note(tenant.name, told, now_ms())
         except MalformedBody as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
         except BodyTooLarge as error:
@@ -152,14 +152,14 @@ class Edge:
 
     async def _read(
         self, chosen: BodyFormat, body: bytes, encoding: Encoding, tenant: Tenant, hold: Hold
-    ) -> tuple[Intake, dict[Reason, Example]]:
+    ) -> tuple[Intake, dict[Reason, list[Told]]]:
         """Unfold and decode a body; a large one in a thread, so that other requests go on."""
 
-        def work() -> tuple[Intake, dict[Reason, Example]]:
+        def work() -> tuple[Intake, dict[Reason, list[Told]]]:
             with self._decompressor.plain(body, encoding, hold) as plain:
                 at_ms = now_ms()
                 intake = self._quotas.limit_series(chosen.read(plain, tenant, at_ms), at_ms)
-                return intake, examples_of(intake)
+                return intake, told_of(intake)
 
         return await asyncio.to_thread(work) if _is_large(body, encoding, chosen) else work()
 

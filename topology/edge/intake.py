@@ -1,6 +1,6 @@
 """What one request gives, and what the edge knows of series for all protocols."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,8 +22,8 @@ from topology.tenants import Tenant
 _DAY_MS = 86_400_000
 
 
-def _no_labels(_: int) -> Mapping[str, str]:
-    return {}
+def _no_labels(places: Sequence[int]) -> Sequence[Mapping[str, str]]:
+    return [{}] * len(places)
 
 
 def _none() -> NDArray[np.int64]:
@@ -42,7 +42,9 @@ class Intake:
     a part of, -1 for none; (0,) where each is one. n_points_refused: of what the body has as one
     thing and the store as several samples, a histogram or a line of fields.
     n_copies: samples of replicas that are not taken, because another one is.
-    labels_at: labels of the sample at a place of the body while that is there. Raises ValueError.
+    lines: int64 (n,), by which messages name the samples of a protocol of lines; (0,) by place.
+    labels_of: labels of the samples at places of the body while that is there, none of what cannot
+    be read.
     """
 
     tenant: Tenant
@@ -57,8 +59,9 @@ class Intake:
     n_strings: int = 0
     n_points_refused: int = 0
     n_copies: int = 0
-    labels_at: Callable[[int], Mapping[str, str]] = _no_labels
+    labels_of: Callable[[Sequence[int]], Sequence[Mapping[str, str]]] = _no_labels
     places: NDArray[np.int64] = field(default_factory=_none)
+    lines: NDArray[np.int64] = field(default_factory=_none)
     points: NDArray[np.int64] = field(default_factory=_none)
 
     @property

@@ -123,7 +123,8 @@ def _without(intake: Intake, refused: list[SeriesBlock], reason: Reason, message
     def message_of(k: int) -> str:
         return f"{_name_of(refused, intake.series_ids[at[k]])}: {message}"
 
-    intake.refusals.add_many(places, reason, message_of)
+    named = intake.lines[at] if len(intake.lines) else places
+    intake.refusals.add_many(named, reason, message_of, places)
     points = np.unique(intake.points[at]) if len(intake.points) else at
     intake.n_points_refused += int((points >= 0).sum())
     good = ~is_refused
@@ -134,6 +135,7 @@ def _without(intake: Intake, refused: list[SeriesBlock], reason: Reason, message
         values=intake.values[good],
         starts_ms=_rows(intake.starts_ms, good),
         points=_rows(intake.points, good),
+        lines=_rows(intake.lines, good),
         places=_rows(intake.places, good) if len(intake.places) else np.flatnonzero(good),
     )
 

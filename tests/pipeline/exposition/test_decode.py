@@ -192,13 +192,39 @@ def test_a_created_is_the_start_of_its_counter() -> None:
     text = (
         "# TYPE a counter\n"
         'a_total{x="1"} 3 1700000000\na_created{x="1"} 1699999990.5\na_total{x="2"} 4\n'
-        "# TYPE h histogram\nh_count 2\nh_created 1699999990\n"
     )
 
     decoded = read(text, is_open_metrics=True).decoded
 
-    assert decoded.values.tolist() == [3.0, 4.0, 2.0]
-    assert decoded.starts_ms.tolist() == [1_699_999_990_500, 0, 0]
+    assert decoded.values.tolist() == [3.0, 4.0]
+    assert decoded.starts_ms.tolist() == [1_699_999_990_500, 0]
+
+
+def test_a_created_is_the_start_of_all_counters_of_a_histogram_or_summary() -> None:
+    """Wherever the bound stands among the labels; a quantile is no counter."""
+    text = (
+        "# TYPE h histogram\n"
+        'h_bucket{a="x",le="1.0",z="\\"le="} 1\nh_bucket{a="x",z="\\"le=",le="+Inf"} 2\n'
+        'h_count{a="x",z="\\"le="} 2\nh_sum{a="x",z="\\"le="} 3.5\n'
+        'h_created{a="x",z="\\"le="} 1699999990\n'
+        'h_bucket{le="+Inf"} 4\nh_count{a="y"} 4\n'
+        "# TYPE s summary\n"
+        's{quantile="0.5"} 7\ns_count 8\ns_sum 9\ns_created 1699999980\n'
+    )
+
+    decoded = read(text, is_open_metrics=True).decoded
+
+    starts_s = dict(zip(decoded.values.tolist(), (decoded.starts_ms // 1000).tolist(), strict=True))
+    h, s = 1_699_999_990, 1_699_999_980
+    assert starts_s == {1: h, 2: h, 3.5: h, 4: 0, 7: 0, 8: s, 9: s}
+
+
+def test_the_official_clients_histogram_has_its_start() -> None:
+    text: bytes = generate_open_metrics(registry())  # type: ignore[no-untyped-call]
+    found = read(text, is_open_metrics=True).decoded
+
+    kinds = found.metadata.types if found.metadata else np.zeros(0)
+    assert (found.starts_ms[kinds == MetricType.HISTOGRAM] > 0).sum() == 5
 
 
 def test_labels_of_the_request_win() -> None:

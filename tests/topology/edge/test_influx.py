@@ -45,6 +45,10 @@ async def test_good_lines_are_kept_and_bad_ones_named(own_settings: Settings) ->
         first = await client.post("/write?precision=ms", content=text)
         second = await client.post("/api/v2/write?precision=ms", content=text)
         late = await client.post("/api/v2/write?precision=ms", content=f"\na v=2,w=1 {at + 10**8}")
+        units = {
+            "": await client.post("/write", content="a v=1 5"),
+            "s": await client.post("/write?precision=s", content="a v=1 5"),
+        }
 
     assert (first.status_code, second.status_code, late.status_code) == (400, 400, 422)
     error = first.json()["error"]
@@ -57,6 +61,9 @@ async def test_good_lines_are_kept_and_bad_ones_named(own_settings: Settings) ->
     assert "line 5: a_v{}: timestamp" in second.json()["message"]
     assert late.json()["code"] == "unprocessable entity"
     assert late.json()["line"] == 2
+    assert "timestamps are in nanoseconds" in units[""].json()["error"]
+    assert "timestamp 5000 ms is older" in units["s"].json()["error"]
+    assert "timestamps are in seconds" in units["s"].json()["error"]
     assert "partial write: dropped 1 lines: line 2: a_" in late.json()["message"]
     assert [value for _, _, value in await stored(own_settings)] == [1.0, 1.0]
 

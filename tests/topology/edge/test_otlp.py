@@ -129,6 +129,7 @@ async def test_a_partial_success_says_how_many_points_and_why(own_settings: Sett
         assert (answer.status_code, n_refused) == (200, 3)
         assert "3 data points refused (future, bad_timestamp): h_bucket{" in message
         assert "timeless: time_unix_nano is missing" in message
+        assert "timestamps are in nanoseconds" in message
     names = {labels["__name__"] for labels in (await announced(own_settings)).values()}
     assert names >= {"requests_total", "good", "target_info"}
     assert "timeless" not in names

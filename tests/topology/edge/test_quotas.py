@@ -71,7 +71,7 @@ async def test_limits_speak_and_edges_share_them(own_settings: Settings) -> None
             # Of those it has read about, one is gone.
             await wait_until_async(lambda: are_live(late, 2), 20, "the edge that is alive")
     told = [one for one in await events(own_settings) if one.metric == "c"]
-    assert [(one.tenant, one.reason, one.count) for one in told][-1] == ("few", "active_series", 2)
+    assert [(one.tenant, one.reason, one.count) for one in told][-1] == ("few", "active_series", 3)
     assert told[-1].labels == {"__name__": "c", "job": "j"}
 
 

@@ -5,8 +5,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from pipeline.admission import Reason
+from pipeline.refusals import MAX_PLACES
 from topology.edge.intake import Intake
-from topology.edge.rejections import HOUR_MS, Example, Rejections, examples_of
+from topology.edge.rejections import HOUR_MS, Rejections, Told, told_of
 from topology.tenants import Tenant
 
 T0 = 480_000 * HOUR_MS
@@ -18,13 +19,13 @@ def refused(reason: Reason, n_samples: int, name: str) -> Intake:
     none = np.empty(0)
     tenant = Tenant("acme", "free", 1)
     intake = Intake(tenant, none.astype(np.uint64), none.astype(np.int64), none)
-    intake.refusals.add_alike(n_samples, 0, reason, f"{name} is wrong")
-    intake.labels_at = lambda _: {"__name__": name, "job": "j"}
+    intake.refusals.add_many(np.arange(n_samples), reason, lambda _: f"{name} is wrong")
+    intake.labels_of = lambda places: [{"__name__": name, "job": "j"}] * len(places)
     return intake
 
 
-def note(rejections: Rejections, intake: Intake, at_ms: int) -> None:
-    rejections.note(intake, examples_of(intake), at_ms)
+def note(rejections: Rejections, intake: Intake, at_ms: int, tenant: str = "acme") -> None:
+    rejections.note(tenant, told_of(intake), at_ms)
 
 
 def test_counts_grow_within_an_hour_and_are_told_when_they_have_changed() -> None:
@@ -46,24 +47,44 @@ def test_counts_grow_within_an_hour_and_are_told_when_they_have_changed() -> Non
     assert rejections.take(T0 + HOUR_MS) == []
 
 
-def test_what_has_no_labels_counts_without_a_metric() -> None:
+def test_each_sample_counts_under_its_own_metric() -> None:
+    """Of two metrics in one body, each with the first message about it, as far as there is one."""
+    intake = refused(Reason.FUTURE, 0, "")
+    intake.refusals.add_many(np.arange(30), Reason.FUTURE, "message {}".format)
+    intake.labels_of = lambda places: [{"__name__": f"m{at // 8}"} for at in places]
+
+    told = told_of(intake)[Reason.FUTURE]
+
+    assert [(one.metric, one.count, one.message) for one in told] == [
+        ("m0", 8, "message 0"),
+        ("m1", 8, "message 8"),
+        ("m2", 8, ""),
+        ("m3", 6, ""),
+    ]
+
+
+def test_what_has_no_labels_or_is_beyond_the_bound_counts_without_a_metric() -> None:
     intake = refused(Reason.BAD_SAMPLE, 2, "a")
+    intake.labels_of = lambda places: [{}] * len(places)
+    many = refused(Reason.FUTURE, MAX_PLACES + 7, "a")
+    lines = refused(Reason.FUTURE, 1, "a")
+    lines.refusals.add_alike(20, 3, Reason.BAD_SAMPLE, "no sample")
 
-    def fail(_: int) -> dict[str, str]:
-        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-
-    intake.labels_at = fail
-
-    assert examples_of(intake) == {Reason.BAD_SAMPLE: Example({}, "a is wrong")}
+    assert told_of(intake)[Reason.BAD_SAMPLE] == [Told("", {}, "a is wrong", 2)]
+    assert [(one.metric, one.count) for one in told_of(many)[Reason.FUTURE]] == [
+        ("a", MAX_PLACES),
+        ("", 7),
+    ]
+    assert told_of(lines)[Reason.BAD_SAMPLE] == [Told("", {}, "no sample", 20)]
 
 
 def test_an_example_shows_the_begin_of_what_is_long() -> None:
     intake = refused(Reason.BAD_LABELS, 1, "a" * 1_000)
-    intake.labels_at = lambda _: (
+    intake.labels_of = lambda _: [
         {"__name__": "a", "x": "y" * 1_000_000} | {f"l{at}": "" for at in range(1_000)}
-    )
+    ]
 
-    example = examples_of(intake)[Reason.BAD_LABELS]
+    (example,) = told_of(intake)[Reason.BAD_LABELS]
 
     assert example.labels["x"] == "y" * 256 + "..."
     assert len(example.labels) == 64
@@ -82,12 +103,16 @@ def test_a_line_a_minute_says_how_many_there_were() -> None:
     ]
 
 
-def test_memory_is_bounded_and_the_sum_stays_exact() -> None:
+def test_memory_is_bounded_by_tenant_and_the_sum_stays_exact() -> None:
     rejections = Rejections(LOG)
-    for at in range(10_500):
+    for at in range(1_500):
         note(rejections, refused(Reason.FUTURE, 1, f"m{at}"), T0)
+    note(rejections, refused(Reason.FUTURE, 1, "own"), T0, "other")
 
     told = rejections.take(T0)
-    assert len(told) == 10_001
-    assert sum(one.count for one in told) == 10_500
-    assert next(one.count for one in told if not one.metric) == 500
+
+    own = [one for one in told if one.tenant == "acme"]
+    assert len(own) == 1_001
+    assert sum(one.count for one in own) == 1_500
+    assert next(one.count for one in own if not one.metric) == 500
+    assert [one.metric for one in told if one.tenant == "other"] == ["own"]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.exposition.decode import ExpositionReader
+from pipeline.refusals import MILLISECONDS
 from topology.edge.admit import admit, note_lines
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
@@ -53,7 +54,8 @@ class Exposition:
             self._shared,
             is_open_metrics=self._is_open_metrics,
         )
-        intake = admit(self._registry, points.decoded, tenant, now_ms)
+        sent_in = "seconds" if self._is_open_metrics else MILLISECONDS
+        intake = admit(self._registry, points.decoded, tenant, now_ms, sent_in)
         note_lines(intake, points.decoded.points, points.faults, points.n_bad)
         return intake
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from pipeline.admission import Reason
 from pipeline.influx.decode import InfluxReader
 from pipeline.influx.lines import PRECISIONS
+from pipeline.refusals import MILLISECONDS
 from topology.edge.admit import admit, note_lines
 from topology.edge.compression import GZIP, PLAIN
 from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
@@ -28,6 +29,15 @@ _Format = TypeVar("_Format")
 PATH_1, PATH_2 = "/write", "/api/v2/write"
 _PRECISIONS_2 = ("ns", "us", "ms", "s")
 _EXAMPLES_SHOWN = 5
+# What a precision is called in messages.
+_UNITS = {
+    **dict.fromkeys(("ns", "n"), "nanoseconds"),
+    **dict.fromkeys(("us", "u", "µ", "µs"), "microseconds"),
+    "ms": MILLISECONDS,
+    "s": "seconds",
+    "m": "minutes",
+    "h": "hours",
+}
 # Lines that are sound, but not taken; all other reasons are faults of their text.
 _NOT_TAKEN = {
     Reason.FUTURE,
@@ -66,7 +76,8 @@ class InfluxLines:
         """Read a body; refusals have the numbers of lines, from 1. Raises MalformedBody."""
         seed = self._registry.seed(tenant)
         points = self._reader.read(body, seed, self._precision, now_ms)
-        intake = admit(self._registry, points.decoded, tenant, now_ms)
+        sent_in = _UNITS[self._precision]
+        intake = admit(self._registry, points.decoded, tenant, now_ms, sent_in)
         note_lines(intake, points.decoded.points, points.faults, points.n_bad)
         intake.n_strings = points.n_strings
         return intake

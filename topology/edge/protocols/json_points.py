@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pipeline.json_ingest import JsonReader
-from pipeline.json_points import announcement_of_point, labels_of_point
+from pipeline.json_ingest import JsonBatch, JsonReader
+from pipeline.json_points import UNREADABLE, announcement_of_point, labels_of_point
 from schemas.series import series_block
 from topology.edge.compression import GZIP, PLAIN, ZSTD
 from topology.edge.endpoint import AT_ONCE_BYTES, Endpoint
@@ -42,7 +42,7 @@ class JsonPoints:
         ids, keys = batch.ids[good], batch.keys[good]
         columns = (ids, batch.times_ms[good], batch.values[good])
         intake = Intake(tenant, *columns, refusals=batch.refusals, places=good)
-        intake.labels_at = lambda at: labels_of_point(batch.point_of(at))
+        intake.labels_of = lambda places: [_labels_of(batch, at) for at in places]
         # One announcement a series and its metadata: the last of its points that came.
         unknown = np.flatnonzero(registry.known.unknown(keys, now_ms))
         newest = dict(zip(keys[unknown].tolist(), unknown.tolist(), strict=True))
@@ -71,6 +71,13 @@ class JsonPoints:
             answer["errors_omitted"] = len(refusals) - len(refusals.examples)
         all_refused = bool(len(refusals)) and not len(intake.series_ids)
         return JSONResponse(answer, status_code=400 if all_refused else 200)
+
+
+def _labels_of(batch: JsonBatch, at: int) -> dict[str, str]:
+    try:
+        return labels_of_point(batch.point_of(at))
+    except UNREADABLE:
+        return {}
 
 
 def endpoints(registry: Registry) -> list[Endpoint]:

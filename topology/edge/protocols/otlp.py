@@ -79,7 +79,7 @@ class Otlp:
             now_ms - limits.retention_ms,
             now_ms + limits.max_future_ms,
         )
-        intake = admit(registry, points.decoded, tenant, now_ms)
+        intake = admit(registry, points.decoded, tenant, now_ms, "nanoseconds")
         for fault in points.faults:
             # Of no sample: the point gave none.
             nowhere = len(points.decoded.times_ms)
