@@ -23,7 +23,7 @@ class Parameters(NamedTuple):
     level_unit: float = 7.2
     pair_unit: float = 0.24
     fast_cap: float = 0.86
-    ratio_floor: float = 0.05  # of what is usual: what a ratio takes for nothing
+    ratio_floor: float = 0.2  # of what is usual, added to both sides of a ratio
     gate: float = 0.01
     coarse: float = 0.175
     fall: float = 0.8
@@ -36,7 +36,6 @@ class Parameters(NamedTuple):
     stop_factor: float = 10.0  # of the longest run of equal windows
     stop_least: float = 60.0  # windows
     reach: float = 4.0  # out of the range, in widths of it, within which a value is learned
-    unknown_hour: float = 0.8  # what a score counts until its hour was seen `visits` times
     refractory_s: float = 28_800.0
     escalation: float = 1.2  # of an alarm to the one before, within the refractory
 

@@ -116,22 +116,16 @@ def step(
     if (x - model.last) * away.level < 0:
         factor *= constants.fall
     factor *= min(new_pair / constants.gate, 1.0)
-    # Until its hour is known, all that is usual for it may be new.
-    weight = 1.0 if model.day_visits[hour] >= constants.visits else constants.unknown_hour
-    fast = (
-        weight
-        * factor
-        * (
-            _square(far / constants.level_unit, constants.fast_cap)
-            + _square(new_pair / constants.pair_unit, constants.fast_cap)
-        )
+    fast = factor * (
+        _square(far / constants.level_unit, constants.fast_cap)
+        + _square(new_pair / constants.pair_unit, constants.fast_cap)
     )
     if fast > 1.0:
         raw = Away(away.level + seen - x, away.season + seen - x, away.fall_level, away.fall_season)
         fast += escalation_of(far_of(model, raw, tiny), constants)
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
-    slow = weight * (of_bin + of_drift)
+    slow = of_bin + of_drift
     stopped = _STOP_SCORE if has_stopped(model, x, constants) else 0.0
     score = rule.sensitivity * max(fast, slow, stopped)
     reason = 0

@@ -104,10 +104,9 @@ class Reference:
             self._bin(x, width),
             self._drift(x - (kind.mean if kind.visits >= c.visits else day), gap_s, tiny),
         )
-        weight = self._weight(hour)
-        fast = weight * self._fast(*fast_parts, is_back=(x - self.last) * away < 0)
+        fast = self._fast(*fast_parts, is_back=(x - self.last) * away < 0)
         fast += escalation if fast > 1 else 0.0
-        score = max(fast, weight * self._slow(*slow_parts), 1.05 * self._has_stopped(x))
+        score = max(fast, self._slow(*slow_parts), 1.05 * self._has_stopped(x))
         score *= self.n >= c.warm
         alarm = self._alarm(time_s, score)
         self._learn(x, away, away_season, falls)
@@ -128,9 +127,6 @@ class Reference:
         of_bin = min(new_bin / c.bin_unit, c.slow_cap)
         of_drift = min(drift / c.drift_unit, c.slow_cap)
         return of_bin**2 + of_drift**2
-
-    def _weight(self, hour: int) -> float:
-        return 1.0 if self.day[hour].visits >= self.c.visits else self.c.unknown_hour
 
     def _drift(self, away: float, gap_s: float, tiny: float) -> float:
         if self.n == 0:

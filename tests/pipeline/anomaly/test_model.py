@@ -62,17 +62,17 @@ def test_three_windows_by_hand() -> None:
     Distances from 10: 0, 4, 0. The level is their mean before each: 0, 0, 2. The mean distance
     from it is then (0), 4, and the third value lies 2 below: half a spread.
     """
-    constants = SHIPPED._replace(warm=0.0, unknown_hour=1.0)
+    constants = SHIPPED._replace(warm=0.0)
 
     found = score(MONDAY_S + 300 * np.arange(3.0), np.array([10.0, 14.0, 10.0]), constants)
 
     assert found.expected.tolist() == [10, 10, 12]
     reach = SHIPPED.level_unit * (1 - SHIPPED.fast_cap**2) ** 0.5
     np.testing.assert_allclose(found.upper[2], 12 + 4 * reach, rtol=1e-6)
-    # The second value was a rise from 10 to 14, with a twentieth of 10 added to both; as a ratio
-    # the same reach below 12 is nearer than 12 - 4 * reach.
-    ratio = (10.5 / 14.5) ** reach
-    np.testing.assert_allclose(found.lower[2], 12.6 * ratio - 0.6, rtol=1e-6)
+    # The second value was a rise from 10 to 14, with a fifth of 10 added to both; as a ratio the
+    # same reach below 12 is nearer than 12 - 4 * reach.
+    ratio = (12 / 16) ** reach
+    np.testing.assert_allclose(found.lower[2], 14.4 * ratio - 2.4, rtol=1e-6)
     # No pair is older than `young` windows, and a bin has more than three; what is left is the
     # smoothed distance from the level, in units of its mean before, which the second gave alone.
     share = 300 / SHIPPED.smooth_s
@@ -91,9 +91,7 @@ def test_two_channels_have_to_agree(factor: float, n_alarms: int) -> None:
     """
     n = 400
     values = (np.arange(n) % 2).astype(np.float64)
-    constants = SHIPPED._replace(
-        level_unit=1.0, fast_cap=0.9, leak=0.0, level_windows=1e9, unknown_hour=1.0
-    )
+    constants = SHIPPED._replace(level_unit=1.0, fast_cap=0.9, leak=0.0, level_windows=1e9)
     # Far enough that the level is capped: 0.81, and the pair has to give 0.19.
     value = 1 + 2 * 0.19**0.5 * constants.pair_unit * factor
     values[-1] = value

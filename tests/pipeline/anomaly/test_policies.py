@@ -120,17 +120,6 @@ def test_what_gets_hardly_worse_is_told_once() -> None:
     assert scores.alarm[at : at + 2].tolist() == [scores.score[at], 0]
 
 
-def test_until_its_hour_is_known_a_window_counts_less() -> None:
-    """The same spike on the second day and on the fifth, when its hour was seen four times."""
-    values = noise(6 * DAY)
-    early, late = DAY + 600, 5 * DAY + 600
-    values[[early, late]] = 200
-
-    scores = score(values)
-
-    assert 1 < scores.score[early] < scores.score[late]
-
-
 def test_what_gets_worse_is_told_again() -> None:
     """At 30, 3,000 and 1,000,000 times the noise, an hour apart, within one refractory."""
     first = 4 * DAY
