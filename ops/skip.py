@@ -1,5 +1,7 @@
 """Records at which a partition stands still: what is there, and whether they may be passed over."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from ops.partitions import PartitionsError, connect
 from schemas.errors import InvalidRecord, UnknownVersion
@@ -21,6 +23,7 @@ from topology.topics import count_partitions
 # Consumer groups that read a topic, beside the archive, which reads all of them.
 _READERS = {Topic.SAMPLES: ("window", "archive"), Topic.ROLLUPS: ("score", "archive")}
 _READ_MS = 500
+_COORDINATOR_S = 10.0
 _EXAMPLES = 3
 
 
@@ -110,8 +113,17 @@ async def look(settings: Settings, topic: str, partition: int, until: int | None
 async def _committed(
     admin: AIOKafkaAdminClient, settings: Settings, reader: str, place: TopicPartition
 ) -> int | None:
-    found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}{reader}")
-    return found[place].offset if place in found else None
+    until_s = time.monotonic() + _COORDINATOR_S
+    while True:
+        try:
+            found = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}{reader}")
+        except GroupCoordinatorNotAvailableError:
+            # A broker that has no group yet is about to make the topic for them.
+            if time.monotonic() > until_s:
+                raise
+            await asyncio.sleep(_READ_MS / 1000)
+        else:
+            return found[place].offset if place in found else None
 
 
 async def _read(

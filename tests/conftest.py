@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: one real Kafka per session, and what keeps its users apart."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from ops.broker.process import prepare, wait_answering
 from ops.kernels import drop_stale
 from ops.ports import free_base_port
 from ops.supervise.child import die_with_parent
+from pipeline.warm import compile_all
 from topology.settings import Settings, load_settings
 
 START_S, STOP_S = 60, 10
@@ -38,6 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings that name a running broker as external one (`kafka_bootstrap` is its address)."""
+    _compile_first(tmp_path_factory.getbasetemp().parent)
     embedded = load_settings(
         data_dir=tmp_path_factory.mktemp("kafka"), port=free_base_port(), kafka_heap="256m"
     )
@@ -55,6 +58,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         except subprocess.TimeoutExpired:
             broker.kill()
             broker.wait()
+
+
+def _compile_first(shared: Path) -> None:
+    """Compile all kernels, one process at a time: the deadlines of tests are not for that.
+
+    On a busy machine it takes minutes, but only once for each change of a kernel.
+    """
+    with (shared / "kernels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compile_all()
 
 
 @pytest.fixture

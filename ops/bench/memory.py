@@ -65,9 +65,9 @@ class Watched:
         """Return the median of each minute, bytes."""
         return [statistics.median(look[name] for look in looks) for looks in self.minutes]
 
-    def peak(self, name: str) -> int:
-        """Return the most that was seen."""
-        return max(look[name] for looks in self.minutes for look in looks)
+    def peak(self, name: str, last: int | None = None) -> int:
+        """Return the most that was seen, in all minutes or up to the last one named."""
+        return max(look[name] for looks in self.minutes[:last] for look in looks)
 
     def growth_percent(self, name: str, first: int, last: int) -> float:
         """Return by how much a minute is above another one; minutes count from 1."""
@@ -138,7 +138,9 @@ def _figures(
         limit = WANTED_GROWTH_PERCENT if name == "edge" and not is_quick else None
         title = f"{name}, {of}, minute {shape.from_minute} to {last}"
         yield Figure(NAME, title, "% more", [grown], at_most=limit)
-    per_series = {name: (watched.peak(name) - watched.idle[name]) / shape.series for name in _ROLES}
+    per_series = {
+        name: (watched.peak(name, last) - watched.idle[name]) / shape.series for name in _ROLES
+    }
     for name, n_bytes in per_series.items():
         yield Figure(NAME, f"{name}, {of}, at its peak", "bytes/series", [n_bytes])
     yield from _with_churn(shape, watched, settings)

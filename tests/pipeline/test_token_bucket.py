@@ -19,6 +19,26 @@ def test_a_burst_passes_and_a_debt_is_waited_for() -> None:
     assert bucket.wait_s(RATE, now_s=3) == 0
 
 
+def test_the_first_body_may_be_of_any_size_and_the_average_holds() -> None:
+    """Free tier, and a body of 5,000,000 points: 83 minutes of silence, then bodies of a second.
+
+    In the first two hours 7,210,000 are taken: 1,000 a second, and the burst.
+    """
+    rate = Rate(per_s=1_000, burst=10_000)
+    bucket = TokenBucket(rate.burst, now_s=0)
+    bucket.charge(5_000_000)
+    taken, first_s = 5_000_000, None
+
+    for now_s in range(7_201):
+        if bucket.wait_s(rate, now_s) == 0:
+            first_s = now_s if first_s is None else first_s
+            bucket.charge(1_000)
+            taken += 1_000
+
+    assert first_s == 4_990
+    assert taken == 1_000 * 7_200 + 10_000 + 1_000
+
+
 def test_a_silence_saves_no_more_than_a_burst() -> None:
     bucket = TokenBucket(RATE.burst, now_s=0)
 
