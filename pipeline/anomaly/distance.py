@@ -20,8 +20,8 @@ _TINY_RATIO = 1e-9
 class Away(NamedTuple):
     """Distances from level and hour's mean: differences, and falls from them to the value.
 
-    A fall is the logarithm of the ratio, with a share of the base added to both so that 0 has one,
-    below 0 for a rise, and 0 where the base or the series' range reaches below zero.
+    A fall is the difference by the sum, (base - x) / (base + x): 1 for one to zero, below 0 for a
+    rise, and 0 where the base or the series' range reaches below zero.
     """
 
     level: float
@@ -37,13 +37,13 @@ def tiny_of(level: float) -> float:
 
 
 @njit(inline="always")
-def away_of(model: Model, x: float, day: float, constants: Parameters) -> Any:
+def away_of(model: Model, x: float, day: float) -> Any:
     """Return the distances of a value from the level and from its hour's mean."""
     return Away(
         x - model.level,
         x - day,
-        _fall_of(model, x, model.level, constants),
-        _fall_of(model, x, day, constants),
+        _fall_of(model, x, model.level),
+        _fall_of(model, x, day),
     )
 
 
@@ -69,8 +69,8 @@ def band_of(model: Model, day: float, tiny: float, constants: Parameters) -> Any
     level, season = far * (model.spread + tiny), far * (model.season_spread + tiny)
     upper = max(model.level + level, day + season)
     fallen = min(
-        _fallen(model, model.level, far * (model.fall_spread + _TINY_RATIO), constants),
-        _fallen(model, day, far * (model.fall_season_spread + _TINY_RATIO), constants),
+        _fallen(model, model.level, far * (model.fall_spread + _TINY_RATIO)),
+        _fallen(model, day, far * (model.fall_season_spread + _TINY_RATIO)),
     )
     return max(min(model.level - level, day - season), fallen), upper
 
@@ -87,26 +87,23 @@ def learn_spreads(model: Model, away: Any, rate: float) -> None:
 
 
 @njit(inline="always")
-def _nothing_of(model: Model, base: float, constants: Parameters) -> Any:
-    """Return the share of a base that ratios take for nothing; 0 where there are no ratios."""
+def _usual_of(model: Model, base: float) -> Any:
+    """Return a base as a value; 0 where there are no ratios: it or the range reaches below zero."""
     usual = base + model.origin
     is_positive = usual > 0.0 and model.low + model.origin >= -_ROUNDING * abs(model.origin)
-    return constants.ratio_floor * usual if is_positive else 0.0
+    return usual if is_positive else 0.0
 
 
 @njit(inline="always")
-def _fall_of(model: Model, x: float, base: float, constants: Parameters) -> Any:
-    nothing = _nothing_of(model, base, constants)
-    if nothing == 0.0:
-        return 0.0
-    return np.log((base + model.origin + nothing) / (max(x + model.origin, 0.0) + nothing))
+def _fall_of(model: Model, x: float, base: float) -> Any:
+    usual, value = _usual_of(model, base), max(x + model.origin, 0.0)
+    return (usual - value) / (usual + value) if usual > 0.0 else 0.0
 
 
 @njit(inline="always")
-def _fallen(model: Model, base: float, fall: float, constants: Parameters) -> Any:
+def _fallen(model: Model, base: float, fall: float) -> Any:
     """Return the value of which a base is so far a fall, -inf where there are no ratios."""
-    nothing = _nothing_of(model, base, constants)
-    if nothing == 0.0:
+    usual = _usual_of(model, base)
+    if usual == 0.0:
         return -np.inf
-    value = (base + model.origin + nothing) * np.exp(-fall) - nothing
-    return max(value, 0.0) - model.origin
+    return usual * max(1.0 - fall, 0.0) / (1.0 + fall) - model.origin

@@ -23,7 +23,6 @@ class Parameters(NamedTuple):
     level_unit: float = 7.2
     pair_unit: float = 0.24
     fast_cap: float = 0.86
-    ratio_floor: float = 0.2  # of what is usual, added to both sides of a ratio
     gate: float = 0.01
     coarse: float = 0.175
     fall: float = 0.8

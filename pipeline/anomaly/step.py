@@ -96,7 +96,7 @@ def step(
     # Level
     day = day_base(model, hour, constants)
     of_kind = kind_base(model, kind, day, constants)
-    away = away_of(model, x, day, constants)
+    away = away_of(model, x, day)
     far = far_of(model, away, tiny) if n > 1 else 0.0
     lower, upper = band_of(model, day, tiny, constants)
     expected = day if abs(away.season) < abs(away.level) else model.level

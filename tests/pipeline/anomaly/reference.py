@@ -148,8 +148,8 @@ class Reference:
         usual = base + self.origin
         if usual <= 0 or self.low + self.origin < -1e-6 * abs(self.origin):
             return 0.0
-        nothing = self.c.ratio_floor * usual
-        return math.log((usual + nothing) / (max(x + self.origin, 0) + nothing))
+        value = max(x + self.origin, 0)
+        return (usual - value) / (usual + value)
 
     def _far(
         self, away: float, away_season: float, falls: tuple[float, float], tiny: float

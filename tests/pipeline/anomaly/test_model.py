@@ -69,10 +69,10 @@ def test_three_windows_by_hand() -> None:
     assert found.expected.tolist() == [10, 10, 12]
     reach = SHIPPED.level_unit * (1 - SHIPPED.fast_cap**2) ** 0.5
     np.testing.assert_allclose(found.upper[2], 12 + 4 * reach, rtol=1e-6)
-    # The second value was a rise from 10 to 14, with a fifth of 10 added to both; as a ratio the
-    # same reach below 12 is nearer than 12 - 4 * reach.
-    ratio = (12 / 16) ** reach
-    np.testing.assert_allclose(found.lower[2], 14.4 * ratio - 2.4, rtol=1e-6)
+    # The second value was a rise from 10 to 14, 4 / 24 of their sum; as such a share the same reach
+    # below 12 is nearer than 12 - 4 * reach.
+    share = reach * 4 / 24
+    np.testing.assert_allclose(found.lower[2], 12 * (1 - share) / (1 + share), rtol=1e-6)
     # No pair is older than `young` windows, and a bin has more than three; what is left is the
     # smoothed distance from the level, in units of its mean before, which the second gave alone.
     share = 300 / SHIPPED.smooth_s
