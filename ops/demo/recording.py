@@ -13,6 +13,7 @@ from ops.loadgen import Body, RequestTemplate, encode_series
 
 FOLDER = Path(__file__).parent.parent / "recording"
 SAMPLES_PER_REQUEST = 5_000
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ class Recording:
         return float(self.times_ms[-1] - self.times_ms[0]) / 1000
 
     def ending_at(self, end_ms: int) -> "Recording":
-        """Return the recording moved in time so that its last sample is of end_ms."""
-        shift_ms = end_ms - int(self.times_ms[-1])
+        """Return the recording moved in time, its last sample at most a minute before end_ms.
+
+        By whole minutes, so that windows hold the same samples whenever that is.
+        """
+        shift_ms = (end_ms - int(self.times_ms[-1])) // MINUTE_MS * MINUTE_MS
         moved = [Incident(one.name, one.start_ms + shift_ms, one.seconds) for one in self.incidents]
         return Recording(self.labels, self.series, self.times_ms + shift_ms, self.values, moved)
 
@@ -59,6 +63,12 @@ class Recording:
             cut = slice(at, at + SAMPLES_PER_REQUEST)
             template = RequestTemplate([encoded[series] for series in self.series[cut].tolist()])
             yield template.body(self.times_ms[cut], self.values[cut])
+
+    def last_window(self, width_ms: int) -> tuple[int, int]:
+        """Return when the last window begins that it holds as a whole, and of how many series."""
+        start_ms = int(self.times_ms[-1]) // width_ms * width_ms - width_ms
+        inside = self.times_ms // width_ms * width_ms == start_ms
+        return start_ms, len(np.unique(self.series[inside]))
 
     def n_windows(self, width_ms: int, before_ms: int) -> int:
         """Return how many windows of how many series there are that begin before a time."""

@@ -23,7 +23,7 @@ _DATA_TABLES = ("stored_samples", "stored_rollups", "stored_series", "stored_sco
 class Run:
     """What was sent, and when what part of the recording was done, from its first sample on.
 
-    closed_ms: end of the newest window that must be closed.
+    closed_ms: end of the newest window that must be closed. is_scored: so are the recording's.
     """
 
     recording: Recording
@@ -33,6 +33,7 @@ class Run:
     rolled_up_s: float = 0.0
     n_rolled_up: int = 0
     closed_ms: int = 0
+    is_scored: bool = False
 
     @property
     def n_sent(self) -> int:
@@ -70,7 +71,7 @@ def summarize(running: Deployment, run: Run, began_s: float, *, kept: bool) -> S
         busiest=_busiest(store),
         cpu_busy=_cpu_busy(store),
         incidents=run.recording.incidents,
-        anomalies=read_anomalies(store, run.recording.incidents),
+        anomalies=read_anomalies(store, run.recording.incidents, is_whole=run.is_scored),
         urls={role: shown.role_url(role) for role in ("edge", "store")},
         key=running.key if kept else f"in {shown.key_file}",
         commands=_commands(shown, kept=kept),

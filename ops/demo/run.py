@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.api import ApiError
+from ops.demo.anomalies import WIDTH_S as SCORED_S
+from ops.demo.anomalies import n_scores
 from ops.demo.check import (
     WIDTH_MS,
     closed_until_ms,
@@ -95,6 +97,10 @@ async def _feed(running: Deployment, recording: Recording, stages: Stages, live_
         run.closed_ms = closed_until_ms(run.live.newest_ms, running.settings.lateness_s)
         n_closed = n_sample_windows(store, 0, run.closed_ms)
         wait_for(lambda: n_rollups(store, run.closed_ms), n_closed, DEADLINE_S)
+    with stages.stage("waiting for the scores of the recording"):
+        last_ms, n_series = recording.last_window(SCORED_S * 1000)
+        scored_s = wait_for(lambda: n_scores(store, last_ms), n_series, DEADLINE_S)
+        run.is_scored = scored_s is not None
     return run
 
 

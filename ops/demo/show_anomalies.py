@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.demo.anomalies import WIDTH_S, Anomalies
+from ops.demo.anomalies import WIDTH_S, Anomalies, Scored
 
 _MOST_ELSEWHERE = 8
 
@@ -30,17 +30,23 @@ def show_anomalies(anomalies: Anomalies, first_ms: int, console: Console) -> Non
     table.add_column(overflow="fold")
     for one in anomalies.found:
         name = f"{_clock(one.incident.start_ms)} {one.incident.name.replace('_', ' ')}"
-        by = f"{one.alarm.series}: {one.alarm.reason}" if one.alarm else ""
+        by = _by(one.window) if one.window else ""
         table.add_row(name, one.verdict, Text(by))
     for other in anomalies.elsewhere[:_MOST_ELSEWHERE]:
-        by = f"{other.highest.series}: {other.highest.reason}"
+        by = _by(other.highest)
         plural = "alarms" if other.n_alarms > 1 else "alarm"
         table.add_row(
             f"{_clock(other.begin_ms)} not provoked", f"{other.n_alarms} {plural}", Text(by)
         )
     console.print(table)
+    if not anomalies.is_whole:
+        console.print("  not all scores had come in time: there may be more")
     if (n_more := len(anomalies.elsewhere) - _MOST_ELSEWHERE) > 0:
         console.print(f"  and at {n_more} more times; the recorded machine was at work")
+
+
+def _by(window: Scored) -> str:
+    return f"{window.series}: {window.reason}" if window.reason else window.series
 
 
 def _clock(time_ms: int) -> str:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ops.demo import chart
+from ops.demo.anomalies import Scored, judge
 from ops.demo.check import Check, closed_until_ms
 from ops.demo.disk import live_parts, table_bytes
 from ops.demo.recording import Incident, read_recording
@@ -38,18 +39,47 @@ def write_recording(folder: Path, n_minutes: int) -> None:
 
 
 def test_a_recording_is_read_in_order_of_time_and_moved_to_its_new_end(tmp_path: Path) -> None:
-    """Labels are added to every series; incidents move along."""
+    """Labels are added to every series; incidents move along, and all by whole minutes."""
     write_recording(tmp_path, n_minutes=2)
+    at_rest = read_recording(tmp_path, instance="r")
 
-    recording = read_recording(tmp_path, instance="r").ending_at(START_MS + 110_000 + 500)
+    recording = at_rest.ending_at(START_MS + 110_000 + 5 * MINUTE_MS + 59_999)
 
     assert recording.times_ms.tolist() == [
-        START_MS + 10_000 * step + 500 for step in range(12) for _ in range(2)
+        START_MS + 5 * MINUTE_MS + 10_000 * step for step in range(12) for _ in range(2)
     ]
+    assert at_rest.ending_at(START_MS + 109_999).times_ms[0] == START_MS - MINUTE_MS
     assert [labels["instance"] for labels in recording.labels] == ["r", "r"]
     assert recording.values[:4].tolist() == [0.0, 0.0, 0.1, 7.0]
-    assert recording.incidents == [Incident("cpu_burn", START_MS + 2 * MINUTE_MS + 500, 60)]
+    assert recording.incidents == [Incident("cpu_burn", START_MS + 7 * MINUTE_MS, 60)]
     assert sum(body.n_samples for body in recording.bodies()) == 24
+
+
+def test_an_incident_is_found_repeated_or_missed_by_a_score_that_is_told() -> None:
+    """Minutes      0     1     2     3     4     5     6     7
+    incidents       a     -     b     -     c     -     d     -
+    highest score   -     -     1.3   -     1.2   -     0.8   -
+    alarm           -     1.5   1.3   -     0     -     0     1.1
+    """
+    names = dict(zip("abcd", (0, 2, 4, 6), strict=True))
+    incidents = [Incident(name, START_MS + at * MINUTE_MS, 0) for name, at in names.items()]
+    windows = [
+        Scored(START_MS + int(at * MINUTE_MS), series, score, alarm, "")
+        for at, series, score, alarm in (
+            *((1.5, "x", 1.5, 1.5), (1.6, "y", 1.4, 1.4), (2.5, "z", 1.3, 1.3)),
+            *((4.2, "x", 0.9, 0), (4.5, "z", 1.2, 0), (6.5, "x", 0.8, 0), (7.5, "y", 1.1, 1.1)),
+        )
+    ]
+
+    told = judge(incidents, windows, START_MS + MINUTE_MS)
+
+    assert [(one.verdict, one.window and one.window.series) for one in told.found] == [
+        ("still learning", None),
+        ("found after 30 s", "z"),
+        ("no higher than before", "z"),
+        ("not found: 0.80 at most", "x"),
+    ]
+    assert [(one.n_alarms, one.highest.series) for one in told.elsewhere] == [(2, "x"), (1, "y")]
 
 
 def test_windows_of_a_recording_are_counted_by_series_and_start(tmp_path: Path) -> None:
@@ -60,6 +90,7 @@ def test_windows_of_a_recording_are_counted_by_series_and_start(tmp_path: Path) 
 
     assert recording.n_windows(MINUTE_MS, START_MS + 3 * MINUTE_MS) == 6
     assert recording.n_windows(MINUTE_MS, START_MS + 2 * MINUTE_MS) == 4
+    assert recording.last_window(10_000) == (START_MS + 2 * MINUTE_MS + 40_000, 2)
 
 
 @pytest.mark.parametrize(("past_ms", "closed"), [(0, 0), (9_999, 0), (10_000, 1), (69_999, 1)])
@@ -139,6 +170,7 @@ def test_the_demo_sends_stores_rolls_up_and_leaves_nothing_behind(
     assert told["rollup_rows"] >= 8
     assert len(told["busiest"]) == 10
     assert [incident["name"] for incident in told["incidents"]] == ["cpu_burn"]
+    assert told["anomalies"]["is_whole"]
     assert list(scratch.iterdir()) == []
 
 
