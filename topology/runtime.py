@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
@@ -16,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from topology.http_server import (
     KEEP_ALIVE_S,
@@ -29,7 +30,7 @@ from topology.http_server import (
 from topology.logs import configure_logs
 from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
-from topology.openapi import document_route
+from topology.openapi import Documented, Error, Spec, document_route
 from topology.settings import Settings
 from topology.tls import tls_of
 from topology.web import Web
@@ -38,6 +39,25 @@ from topology.web import Web
 PARENT_ENV = "OBSERVAI_PARENT_PID"
 STOP_DEADLINE_S = 9.0
 _PARENT_CHECK_S = 0.5
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """The answer of /readyz. may_recover: whether it may get ready by itself. reasons: by part."""
+
+    status: str
+    role: str
+    may_recover: bool
+    reasons: dict[str, str]
+
+
+_LIVE = Spec("says that the process runs", produces=("text/plain",), needs_key=False)
+_READY = Spec(
+    "says whether the role is ready, or why not",
+    answer=Readiness,
+    refusals=(Error, Readiness),
+    needs_key=False,
+)
+_METRICS = Spec("the role's own metrics", produces=("text/plain",), needs_key=False)
 
 
 class Health:
@@ -128,30 +148,30 @@ class Context:
 
     def _application(self, routes: Sequence[BaseRoute], *, is_tls: bool) -> Web:
         """Return the role's application, with what every answer has."""
-        every = [*routes, document_route(self.role, routes), *self._health_routes()]
+        every = [*routes, *self._health_routes()]
+        every.append(document_route(self.role, every))
         log = self.log if self.settings.access_log else None
         return Web(Starlette(routes=every), every, self.settings.origins, is_tls=is_tls, log=log)
 
-    def _health_routes(self) -> list[Route]:
+    def _health_routes(self) -> list[BaseRoute]:
         async def livez(_: Request) -> Response:
             return PlainTextResponse("ok\n")
 
         async def readyz(_: Request) -> Response:
             reasons = self.health.reasons()
             status = "not ready" if reasons else "ready"
-            body = {
-                "status": status,
-                "role": self.role,
-                "may_recover": self.health.may_recover(),
-                "reasons": reasons,
-            }
-            return JSONResponse(body, status_code=503 if reasons else 200)
+            body = Readiness(status, self.role, self.health.may_recover(), reasons)
+            return JSONResponse(msgspec.structs.asdict(body), status_code=503 if reasons else 200)
 
         async def metrics(_: Request) -> Response:
             exposition = generate_latest(self.metrics.registry)
             return Response(exposition, media_type=CONTENT_TYPE_LATEST)
 
-        return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+        return [
+            Documented("/livez", livez, ["GET"], _LIVE),
+            Documented("/readyz", readyz, ["GET"], _READY),
+            Documented("/metrics", metrics, ["GET"], _METRICS),
+        ]
 
 
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:

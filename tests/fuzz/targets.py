@@ -125,8 +125,13 @@ class RemoteWrite:
                 families.bounds.tolist(), families.types.tolist(), strict=True
             )
         ]
-        assert texts == _families(list(expected.metadata))
-        return Outcome.ALIKE
+        told = _families(list(expected.metadata))
+        if texts == told:
+            return Outcome.ALIKE
+        # The official runtime reads groups, too: such a message is passed over here.
+        rest = iter(told)
+        assert all(one in rest for one in texts), "a family that is not in the body"
+        return Outcome.NARROWER
 
 
 class RemoteWrite2:

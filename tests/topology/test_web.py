@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from ops import api
 from ops.ports import free_base_port
 from tests.topology.test_http_server import served
-from topology.openapi import Documented, Spec, make_document
+from topology.openapi import Documented, Spec, make_document, number
 from topology.settings import Settings, SettingsError, load_settings
 from topology.tls import Tls, tls_of
 
@@ -163,7 +163,7 @@ def test_the_document_says_paths_parameters_and_security() -> None:
     async def nothing(_: object) -> None:
         """Do nothing."""
 
-    spec = Spec("shows it", query=(("limit", "so many"),))
+    spec = Spec("shows it", query=(number("limit", "so many"),))
     route = Documented("/things/{name}", nothing, ["GET"], spec)  # type: ignore[arg-type]
 
     document = make_document("edge", "1.0", [route])
@@ -176,3 +176,6 @@ def test_the_document_says_paths_parameters_and_security() -> None:
     ]
     assert operation["security"] == [{"key": []}]
     assert set(operation["responses"]) >= {"200", "401", "429", "503"}
+    assert operation["parameters"][1]["schema"]["type"] == "integer"
+    content = operation["responses"]["400"]["content"]["application/json"]
+    assert content == {"schema": {"$ref": "#/components/schemas/Error"}}

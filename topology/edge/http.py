@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -25,11 +26,23 @@ from topology.edge.rejections import Rejections, Told, told_of
 from topology.edge.routes import make_endpoints, spec_of
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
+from topology.openapi import Spec
 from topology.runtime import Context
 from topology.tenants import Tenant
 
 # Of what may become a thousand times as much and does not say so, read in the event loop.
 _INFLATE_AT_ONCE_BYTES = 32 << 10
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Whom a key belongs to."""
+
+    status: str
+    tenant: str
+    tier: str
+
+
+_STATUS = Spec("says whom the key belongs to", answer=Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +95,15 @@ class Edge:
             )
             for one in self._endpoints
         ]
-        tells = [measured_route(path, ["GET"], self._status, metrics) for path in json_points.PATHS]
+        tells = [
+            measured_route(path, ["GET"], self._status, metrics, spec=_STATUS)
+            for path in json_points.PATHS
+        ]
         return [*takes, *tells, *probe_routes(self._ring, metrics)]
 
     async def _status(self, request: Request) -> Response:
         tenant = authorize(self._ring, request, None).tenant
-        return JSONResponse({"status": "ok", "tenant": tenant.name, "tier": tenant.tier})
+        return JSONResponse(msgspec.structs.asdict(Status("ok", tenant.name, tenant.tier)))
 
     async def _take(self, endpoint: Endpoint, request: Request) -> Response:
         """Take the samples of a request in; acknowledged by the broker when this returns."""

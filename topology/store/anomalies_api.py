@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -12,11 +13,14 @@ from topology.clock import now_ms
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Parameter, Spec, number
+from topology.query_values import whole
 from topology.store.queries import Queries, QueryFailed
 
 PATH = "/api/v1/anomalies"
 _DAY_MS = 86_400_000
 _MOST = 1000
+_LAST_MS = 1 << 42
 _SQL = """
     SELECT start, end, peak_score, series_count, metric, labels, members, detected, id
     FROM anomalies
@@ -26,6 +30,32 @@ _SQL = """
     ORDER BY start DESC, id
     LIMIT {limit:UInt32}
     """
+
+
+class Found(msgspec.Struct):
+    """Events, by the columns of relation `anomalies`."""
+
+    anomalies: list[dict[str, Any]]
+
+
+_TIME = {
+    "oneOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 1, "maximum": _LAST_MS},
+    ]
+}
+_MIN_SERIES = number("min_series", "only those of so many series", 1, 1 << 31)
+_LIMIT = number("limit", "so many", 1, _MOST)
+_SPEC = Spec(
+    "shows events, the newest first",
+    query=(
+        Parameter("from", "since when: RFC 3339, or ms since 1970", _TIME),
+        Parameter("to", "until when", _TIME),
+        _MIN_SERIES,
+        _LIMIT,
+    ),
+    answer=Found,
+)
 
 
 class _Column(msgspec.Struct):
@@ -50,7 +80,7 @@ class AnomaliesApi:
 
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
-        return [measured_route(PATH, ["GET"], self._answer, self._metrics)]
+        return [measured_route(PATH, ["GET"], self._answer, self._metrics, spec=_SPEC)]
 
     async def _answer(self, request: Request) -> Response:
         tenant = authorize(self._ring, request, "read").tenant.name
@@ -61,7 +91,7 @@ class AnomaliesApi:
         result = msgspec.json.decode(body, type=_Result)
         names = [column.name for column in result.columns]
         found = [dict(zip(names, row, strict=True)) for row in result.rows]
-        return Response(msgspec.json.encode({"anomalies": found}), media_type="application/json")
+        return Response(msgspec.json.encode(Found(found)), media_type="application/json")
 
 
 def _parameters(request: Request) -> dict[str, int]:
@@ -71,14 +101,14 @@ def _parameters(request: Request) -> dict[str, int]:
     return {
         "from_ms": _time_ms("from", given.get("from")) or now_ms() - _DAY_MS,
         "to_ms": to_ms,
-        "min_series": _number("min_series", given.get("min_series", "1"), 1 << 31),
-        "limit": _number("limit", given.get("limit", "100"), _MOST),
+        "min_series": whole(request, _MIN_SERIES, 1),
+        "limit": whole(request, _LIMIT, 100),
     }
 
 
 def _time_ms(name: str, text: str | None) -> int | None:
     if text is None or text.isdecimal():
-        return None if text is None else _number(name, text, 1 << 42)
+        return None if text is None else _number(name, text, _LAST_MS)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,7 @@
 """`/api/v1/sql`: read-only SQL over the key's tenant."""
 
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
-from topology.openapi import Spec
+from topology.openapi import Parameter, Spec, choice
 from topology.store.guard import MAX_SQL_CHARS, RefusedStatement, check
 from topology.store.queries import FORMATS, Queries, QueryFailed
 
@@ -19,10 +20,27 @@ PATH = "/api/v1/sql"
 _NAMES = ("query", "sql", "q")
 
 
+class Column(msgspec.Struct):
+    """A column of a result, with its type in ClickHouse."""
+
+    name: str
+    type: str
+
+
+class Result(msgspec.Struct):
+    """The result of a statement as JSON."""
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    elapsed_ms: float
+
+
 _SPEC = Spec(
     "answers SQL over the relations of the key's tenant",
     media_types=("text/plain", "application/json", "application/x-www-form-urlencoded"),
-    query=(("query", "the statement"), ("format", "json, csv, arrow or parquet")),
+    query=(Parameter("query", "the statement"), choice("format", "of the answer", FORMATS)),
+    answer=Result,
+    produces=tuple(one.media_type for name, one in FORMATS.items() if name != "json"),
 )
 
 

@@ -166,6 +166,21 @@ async def test_the_name_of_a_removed_tenant_is_not_given_to_another(
     assert "was removed at" in again.json()["error"]
 
 
+async def test_a_whole_number_may_have_a_point_and_a_choice_is_one_of_its_words(
+    store: Store, tenant: str
+) -> None:
+    """As JSON Schema has it: 86400.0 is an integer."""
+    asked = {"tenant": tenant, "scopes": ["read"], "expires_s": 86_400.0}
+
+    made = await store.ask("POST", "/keys", json=asked)
+    half = await store.ask("POST", "/keys", json=asked | {"expires_s": 0.5})
+    listed = await store.ask("GET", "/keys?all=yes")
+
+    assert (made.status_code, half.status_code, listed.status_code) == (201, 400, 400)
+    assert "got `float` - at `$.expires_s`" in half.json()["error"]
+    assert listed.json()["error"] == "all='yes': one of true, false"
+
+
 async def test_a_key_is_shown_once_and_works_everywhere_until_it_is_revoked(
     store: Store, tenant: str
 ) -> None:

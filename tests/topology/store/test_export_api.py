@@ -117,6 +117,7 @@ async def test_no_rows_are_a_table_too(client: httpx.AsyncClient, tenant: str, w
         ("nothing", {}, 404),
         ("samples", {"from_ms": "soon"}, 400),
         ("samples", {"last_id": str(2**64)}, 400),
+        ("rollups", {"width_s": str(2**32)}, 400),
         ("samples", {"tenant": "nobody"}, 404),
     ],
 )

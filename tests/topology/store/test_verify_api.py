@@ -87,6 +87,8 @@ async def test_who_may_ask_about_whom(
     named = question | {"tenant": tenant}
 
     assert (await client.post(tenant, path, question, "read", "write")).status_code == 403
+    # Before anything is said of the question.
+    assert (await client.post(tenant, path, {}, "read", "write")).status_code == 403
     assert (await client.post(tenant, path, named)).status_code == 200
     refused = await client.post("other", path, named)
     assert refused.status_code == 403
@@ -161,6 +163,9 @@ async def test_samples_come_bit_by_bit_in_pages(
         ("", WINDOWS | {"odd": 1}, "unknown field `odd`"),
         ("/series", {"from_s": 0, "limit": 100_000}, "limit=100000: 1 to 1000"),
         ("/samples", {"series_ids": "x", "from_ms": 0, "to_ms": 1}, "Expected `array`"),
+        ("", WINDOWS | {"series_ids": [LARGEST + 1]}, "an id is at most 18446744073709551615"),
+        ("/series", {"from_s": 0, "limit": 1, "factor": -1}, "Expected `int` >= 0"),
+        ("/series", {"from_s": 0, "limit": 1, "seed": 1 << 64}, "an id is at most"),
     ],
 )
 async def test_a_question_out_of_bounds_is_refused(

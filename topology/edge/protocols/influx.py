@@ -27,7 +27,7 @@ from topology.tenants import Tenant
 
 _Format = TypeVar("_Format")
 PATH_1, PATH_2 = "/write", "/api/v2/write"
-_PRECISIONS_2 = ("ns", "us", "ms", "s")
+PRECISIONS_1, PRECISIONS_2 = tuple(PRECISIONS), ("ns", "us", "ms", "s")
 _EXAMPLES_SHOWN = 5
 # What a precision is called in messages.
 _UNITS = {
@@ -111,8 +111,8 @@ def endpoints(registry: Registry) -> list[Endpoint]:
     """Return the rows of this protocol."""
     reader = InfluxReader(registry.budget.max_series // 2)
     registry.memory["influx_series"] = reader.n_bytes
-    formats_1 = {one: Influx1(registry, reader, one, "influx_1") for one in PRECISIONS}
-    formats_2 = {one: Influx2(registry, reader, one, "influx_2") for one in _PRECISIONS_2}
+    formats_1 = {one: Influx1(registry, reader, one, "influx_1") for one in PRECISIONS_1}
+    formats_2 = {one: Influx2(registry, reader, one, "influx_2") for one in PRECISIONS_2}
     return [
         Endpoint(PATH_1, lambda request: _chosen(request, formats_1), refuse_1, key_of),
         Endpoint(PATH_2, lambda request: _chosen(request, formats_2), refuse_2, key_of),

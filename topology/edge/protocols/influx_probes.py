@@ -4,6 +4,7 @@ import re
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from topology.edge.protocols.influx import key_of, refuse_1
 from topology.http import Refused, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
-from topology.openapi import Spec
+from topology.openapi import Spec, choice
 
 _VERSION = version("observai-hub")
 # Clients read a version of InfluxDB from it, and some compare it.
@@ -24,11 +25,12 @@ _SHOW = re.compile(r"\s*show\s+databases\s*;?\s*", re.IGNORECASE)
 _CREATE = re.compile(r"\s*create\s+database\s.*", re.IGNORECASE | re.DOTALL)
 
 _PING = Spec("says that it is there", answers=(204,), needs_key=False)
-_HEALTH = Spec("says that it takes writes", needs_key=False)
+_HEALTH = Spec("says that it takes writes", answer=dict[str, Any], needs_key=False)
 _QUERY = Spec(
     "names the databases that a client may write to",
     media_types=("application/x-www-form-urlencoded",),
-    query=(("q", "SHOW DATABASES"),),
+    query=(choice("q", "what is asked", ("SHOW DATABASES", 'CREATE DATABASE "any"')),),
+    answer=dict[str, Any],
 )
 
 

@@ -1,9 +1,10 @@
 """JSON: a body of points, answered with what was accepted and what was refused."""
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from pipeline.json_ingest import JsonBatch, JsonReader
 from pipeline.json_points import UNREADABLE, announcement_of_point, labels_of_point
@@ -18,6 +19,23 @@ _ERRORS_SHOWN = 1000
 _LINE_TYPES = {
     f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines")
 }
+
+
+class PointRefused(msgspec.Struct, frozen=True):
+    """A point that is not taken, by its place in the body, from 0."""
+
+    index: int
+    reason: str
+    message: str
+
+
+class Ingested(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the points of a body; errors_omitted: refused ones that are not named."""
+
+    accepted: int
+    rejected: int
+    errors: list[PointRefused]
+    errors_omitted: int = 0
 
 
 class JsonPoints:
@@ -59,18 +77,17 @@ class JsonPoints:
     def answer(self, intake: Intake) -> Response:
         """Count what was accepted and name what was refused; 400 where nothing was accepted."""
         refusals = intake.refusals
-        answer: dict[str, object] = {
-            "accepted": len(intake.series_ids),
-            "rejected": len(refusals),
-            "errors": [
-                {"index": one.index, "reason": one.reason, "message": one.message}
-                for one in refusals.in_order()
+        answer = Ingested(
+            accepted=len(intake.series_ids),
+            rejected=len(refusals),
+            errors=[
+                PointRefused(one.index, one.reason, one.message) for one in refusals.in_order()
             ],
-        }
-        if len(refusals) > len(refusals.examples):
-            answer["errors_omitted"] = len(refusals) - len(refusals.examples)
+            errors_omitted=len(refusals) - len(refusals.examples),
+        )
         all_refused = bool(len(refusals)) and not len(intake.series_ids)
-        return JSONResponse(answer, status_code=400 if all_refused else 200)
+        status = 400 if all_refused else 200
+        return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
 
 def _labels_of(batch: JsonBatch, at: int) -> dict[str, str]:

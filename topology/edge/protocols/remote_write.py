@@ -21,6 +21,7 @@ from topology.tenants import Tenant
 
 # Senders that leave the header out send snappy, as Prometheus takes it, too.
 _ENCODINGS = {"": Encoding.SNAPPY} | SNAPPY | ZSTD
+PATH = "/api/v1/write"
 _VERSION_1, _VERSION_2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 _MEDIA_TYPE = "application/x-protobuf"
 _WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
@@ -100,7 +101,7 @@ def endpoints(registry: Registry) -> list[Endpoint]:
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
         return chosen
 
-    return [Endpoint("/api/v1/write", choose, _refuse)]
+    return [Endpoint(PATH, choose, _refuse)]
 
 
 def _message_of(content_type: str) -> str:

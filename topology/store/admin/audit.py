@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,15 +11,14 @@ from topology.clock import now_ms
 from topology.http import authorize, measured_route, named_past_tenant
 from topology.keys import KeyRing
 from topology.metrics import Metrics
-from topology.openapi import Spec
+from topology.openapi import Parameter, Spec, number
+from topology.query_values import whole
 from topology.store.admin.changes import json_response, rfc3339
-from topology.store.admin.numbers import number
 from topology.store.queries import Queries
 
 PATH = "/api/v1/admin/audit"
 MAX_ENTRIES = 10_000
 _LAST_MS = 4_102_444_800_000
-_COLUMNS = ("time", "tenant", "actor", "actor_tenant", "address", "action", "target", "details")
 # An empty tenant: all of them.
 _STATEMENT = """
     SELECT toUnixTimestamp64Milli(time), tenant, actor, actor_tenant, address, action, target,
@@ -31,14 +31,31 @@ _STATEMENT = """
     """
 
 
+class Entry(msgspec.Struct):
+    """An entry of the audit; time is RFC 3339."""
+
+    time: str | None
+    tenant: str
+    actor: str
+    actor_tenant: str
+    address: str
+    action: str
+    target: str
+    details: str
+
+
+_FROM = number("from_ms", "since when, in ms since 1970", most=_LAST_MS)
+_TO = number("to_ms", "until when", most=_LAST_MS)
+_LIMIT = number("limit", "so many entries, the newest", most=MAX_ENTRIES)
 _SPEC = Spec(
     "who did what, when and from where",
     query=(
-        ("tenant", "about whom"),
-        ("from_ms", "since when, in ms since 1970"),
-        ("to_ms", "until when"),
-        ("limit", "so many entries, the newest"),
+        Parameter("tenant", "about whom"),
+        _FROM,
+        _TO,
+        _LIMIT,
     ),
+    answer=list[Entry],
 )
 
 
@@ -59,11 +76,9 @@ class AuditApi:
         named = request.query_params.get("tenant")
         parameters: dict[str, Any] = {
             "tenant": named_past_tenant(self._ring, access, named) or "",
-            "from_ms": number(request, "from_ms", 0, _LAST_MS),
-            "to_ms": number(request, "to_ms", now_ms() + 60_000, _LAST_MS),
-            "limit": number(request, "limit", 100, MAX_ENTRIES),
+            "from_ms": whole(request, _FROM, 0),
+            "to_ms": whole(request, _TO, now_ms() + 60_000),
+            "limit": whole(request, _LIMIT, 100),
         }
         rows = await self._queries.operate(_STATEMENT, parameters)
-        return json_response(
-            [dict(zip(_COLUMNS, (rfc3339(row[0]), *row[1:]), strict=True)) for row in rows]
-        )
+        return json_response([Entry(rfc3339(row[0]), *row[1:]) for row in rows])

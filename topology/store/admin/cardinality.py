@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,9 +12,9 @@ from topology.clock import now_ms
 from topology.http import authorize, measured_route, named_tenant
 from topology.keys import KeyRing
 from topology.metrics import Metrics
-from topology.openapi import Spec
+from topology.openapi import Parameter, Spec, number
+from topology.query_values import whole
 from topology.store.admin.changes import json_response
-from topology.store.admin.numbers import number
 from topology.store.queries import Queries
 
 PATH = "/api/v1/admin/cardinality"
@@ -39,13 +40,44 @@ _LABELS = f"""
 """  # noqa: S608 - a constant
 
 
+class MetricSeries(msgspec.Struct):
+    """How many series a metric has."""
+
+    metric: str
+    series: int
+
+
+class LabelValues(msgspec.Struct):
+    """How many values a label has, in how many series, and those that most have."""
+
+    label: str
+    values: int
+    series: int
+    most_frequent: list[str]
+
+
+class Cardinality(msgspec.Struct):
+    """Where a tenant's series come from: the metrics and labels with most, by number."""
+
+    tenant: str
+    within_min: int
+    series: int
+    active_series_limit: int | None
+    metrics: int
+    top_metrics: list[MetricSeries]
+    top_labels: list[LabelValues]
+
+
+_WITHIN = number("within_min", "series announced in so many minutes", most=_MAX_MINUTES)
+_LIMIT = number("limit", "so many metrics and labels", most=_MAX_LIMIT)
 _SPEC = Spec(
     "where a tenant's series come from",
     query=(
-        ("tenant", "for operators: whose"),
-        ("within_min", "series announced in so many minutes"),
-        ("limit", "so many metrics and labels"),
+        Parameter("tenant", "for operators: whose"),
+        _WITHIN,
+        _LIMIT,
     ),
+    answer=Cardinality,
 )
 
 
@@ -64,24 +96,22 @@ class CardinalityApi:
     async def _answer(self, request: Request) -> Response:
         access = authorize(self._ring, request, "admin")
         tenant = named_tenant(self._ring, access, request.query_params.get("tenant"))
-        within_min = number(request, "within_min", WINDOW_MIN, _MAX_MINUTES)
+        within_min = whole(request, _WITHIN, WINDOW_MIN)
         parameters: dict[str, Any] = {
             "tenant": tenant.name,
             "since_ms": now_ms() - within_min * 60_000,
-            "limit": number(request, "limit", 20, _MAX_LIMIT),
+            "limit": whole(request, _LIMIT, 20),
         }
         ((n_series, n_metrics),) = await self._queries.operate(_COUNTS, parameters)
         metrics = await self._queries.operate(_METRICS, parameters)
         labels = await self._queries.operate(_LABELS, parameters)
-        names = ("label", "values", "series", "most_frequent")
-        return json_response(
-            {
-                "tenant": tenant.name,
-                "within_min": within_min,
-                "series": n_series,
-                "active_series_limit": tenant.active_series,
-                "metrics": n_metrics,
-                "top_metrics": [{"metric": name, "series": n} for name, n in metrics],
-                "top_labels": [dict(zip(names, row, strict=True)) for row in labels],
-            }
+        found = Cardinality(
+            tenant=tenant.name,
+            within_min=within_min,
+            series=n_series,
+            active_series_limit=tenant.active_series,
+            metrics=n_metrics,
+            top_metrics=[MetricSeries(*row) for row in metrics],
+            top_labels=[LabelValues(*row) for row in labels],
         )
+        return json_response(found)

@@ -22,6 +22,15 @@ from topology.keys import Access, KeyRing
 _SEEN_S = 5.0
 _MAX_BODY_BYTES = 64_000
 
+
+def _whole_if_it_is(text: str) -> int | float:
+    """Return a number with a point: 2.0 is a whole one, as JSON Schema has it."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+_JSON = msgspec.json.Decoder(float_hook=_whole_if_it_is)
+
 Plan = Callable[[KeyRing], Sequence[ConfigRecord]]
 _Asked = TypeVar("_Asked")
 
@@ -86,8 +95,8 @@ async def read_body(request: Request, kind: type[_Asked]) -> _Asked:
             text = f"the body may have {_MAX_BODY_BYTES} bytes"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
     try:
-        return msgspec.json.decode(received or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.convert(_JSON.decode(received or b"{}"), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"the body is wrong: {error}") from None
 
 

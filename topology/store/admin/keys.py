@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +15,8 @@ from topology.clock import now_ms
 from topology.http import Refused, authorize, measured_route, named_past_tenant, named_tenant
 from topology.keys import Access, KeyRing, generate_key
 from topology.metrics import Metrics
-from topology.openapi import Spec
+from topology.openapi import Parameter, Spec, choice
+from topology.query_values import one_of
 from topology.store.admin.changes import Action, Changes, json_response, read_body, rfc3339
 from topology.store.queries import Queries
 from topology.tenants import DEFAULT_TENANT
@@ -47,8 +48,44 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     overlap_s: Seconds = _DAY_S
 
 
-_CREATE = Spec("makes a key, which is shown once", NewKey, answers=(201,))
-_ROTATE = Spec("makes a key in place of another", Rotation, answers=(201,))
+class KeyShown(msgspec.Struct):
+    """A key without its text; times are RFC 3339."""
+
+    id: str
+    tenant: str
+    scopes: list[str]
+    note: str
+    state: str
+    created: str | None
+    expires: str | None
+    last_used: str | None
+
+
+class KeyMade(KeyShown):
+    """A new key, with its text."""
+
+    key: str
+
+
+class KeyRotated(KeyMade):
+    """A new key in place of another one, and when that ends."""
+
+    replaces: str
+    old_expires: str | None
+
+
+_ALL = choice("all", "whether those that open nothing any more, too", ("true", "false"))
+_LIST = Spec(
+    "names a tenant's keys",
+    query=(
+        Parameter("tenant", "for operators: whose; left out: all"),
+        _ALL,
+    ),
+    answer=list[KeyShown],
+)
+_CREATE = Spec("makes a key, which is shown once", NewKey, answers=(201,), answer=KeyMade)
+_REVOKE = Spec("ends a key", answers=(204,))
+_ROTATE = Spec("makes a key in place of another", Rotation, answers=(201,), answer=KeyRotated)
 
 
 class KeysApi:
@@ -63,9 +100,11 @@ class KeysApi:
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
         return [
-            measured_route(PATH, ["GET"], self._list, self._metrics),
+            measured_route(PATH, ["GET"], self._list, self._metrics, spec=_LIST),
             measured_route(PATH, ["POST"], self._create, self._metrics, spec=_CREATE),
-            measured_route(PATH + "/{key_id}", ["DELETE"], self._revoke, self._metrics),
+            measured_route(
+                PATH + "/{key_id}", ["DELETE"], self._revoke, self._metrics, spec=_REVOKE
+            ),
             measured_route(
                 PATH + "/{key_id}/rotate", ["POST"], self._rotate, self._metrics, spec=_ROTATE
             ),
@@ -75,7 +114,7 @@ class KeysApi:
         access = authorize(self._ring, request, "admin")
         named, at_ms = request.query_params.get("tenant"), now_ms()
         keys = self._ring.keys(named_past_tenant(self._ring, access, named))
-        if request.query_params.get("all") != "true":
+        if one_of(request, _ALL, "false") == "false":
             keys = [key for key in keys if key.is_live(at_ms)]
         used: dict[str, int] = dict(await self._queries.operate(_LAST_USED))
         return json_response([_shown(key, at_ms, used.get(key.id)) for key in keys])
@@ -96,7 +135,8 @@ class KeysApi:
 
         action = Action("key.create", tenant, key.id, _in_words(key))
         await self._changes.make(request, access, action, plan)
-        return json_response({**_shown(key, at_ms), "key": text}, HTTPStatus.CREATED)
+        shown = msgspec.structs.asdict(_shown(key, at_ms))
+        return json_response(KeyMade(**shown, key=text), HTTPStatus.CREATED)
 
     async def _revoke(self, request: Request) -> Response:
         access = authorize(self._ring, request, "admin")
@@ -140,10 +180,9 @@ class KeysApi:
         details = f"by {new.id}; the old one ends {rfc3339(ends_ms)}"
         action = Action("key.rotate", old.tenant, old.id, details)
         await self._changes.make(request, access, action, plan)
-        answer = {**_shown(new, at_ms), "key": text}
-        return json_response(
-            answer | {"replaces": old.id, "old_expires": rfc3339(ends_ms)}, HTTPStatus.CREATED
-        )
+        shown = msgspec.structs.asdict(_shown(new, at_ms))
+        made = KeyRotated(**shown, key=text, replaces=old.id, old_expires=rfc3339(ends_ms))
+        return json_response(made, HTTPStatus.CREATED)
 
     def _named(self, access: Access, key_id: str) -> Key:
         """Return a key that the administrator may change. Raises Refused, alike for any other."""
@@ -153,17 +192,17 @@ class KeysApi:
         return key
 
 
-def _shown(key: Key, at_ms: int, used_ms: int | None = None) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "tenant": key.tenant,
-        "scopes": list(key.scopes),
-        "note": key.note,
-        "state": _state(key, at_ms),
-        "created": rfc3339(key.created_ms),
-        "expires": rfc3339(key.expires_ms),
-        "last_used": rfc3339(used_ms),
-    }
+def _shown(key: Key, at_ms: int, used_ms: int | None = None) -> KeyShown:
+    return KeyShown(
+        id=key.id,
+        tenant=key.tenant,
+        scopes=list(key.scopes),
+        note=key.note,
+        state=_state(key, at_ms),
+        created=rfc3339(key.created_ms),
+        expires=rfc3339(key.expires_ms),
+        last_used=rfc3339(used_ms),
+    )
 
 
 def _state(key: Key, at_ms: int) -> str:

@@ -18,6 +18,7 @@ from schemas.config import ConfigRecord, ScoreRulesRecord, encode_entry
 from topology.http import Refused, administered, authorize, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
+from topology.openapi import Spec
 from topology.store.admin.changes import Action, Changes, json_response, read_body
 from topology.store.admin.tenants import PATH as TENANTS_PATH
 
@@ -30,6 +31,25 @@ class NewRules(msgspec.Struct, forbid_unknown_fields=True):
     """Asks for these rules in place of all that a tenant has; by the keys of the rules' file."""
 
     rule: list[dict[str, Any]]
+
+
+class RulesShown(msgspec.Struct):
+    """A tenant's own rules."""
+
+    rule: list[dict[str, Any]]
+
+
+class AllRules(msgspec.Struct):
+    """All rules that hold for a tenant, in the order of matching, and the widths scored, in s."""
+
+    tenant: str
+    rule: list[dict[str, Any]]
+    widths: list[int]
+
+
+_SHOW = Spec("shows a tenant's rules of scores", answer=RulesShown)
+_REPLACE = Spec("puts others in place of a tenant's rules", NewRules, answer=RulesShown)
+_SHOW_ALL = Spec("shows all rules of scores that hold for the key's tenant", answer=AllRules)
 
 
 class ScoreRulesApi:
@@ -46,9 +66,9 @@ class ScoreRulesApi:
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
         return [
-            measured_route(PATH, ["GET"], self._show, self._metrics),
-            measured_route(PATH, ["PUT"], self._replace, self._metrics),
-            measured_route(ALL_PATH, ["GET"], self._show_all, self._metrics),
+            measured_route(PATH, ["GET"], self._show, self._metrics, spec=_SHOW),
+            measured_route(PATH, ["PUT"], self._replace, self._metrics, spec=_REPLACE),
+            measured_route(ALL_PATH, ["GET"], self._show_all, self._metrics, spec=_SHOW_ALL),
         ]
 
     async def _show(self, request: Request) -> Response:
@@ -62,9 +82,7 @@ class ScoreRulesApi:
             for spec in self._of_file.specs_of(name)
         ]
         rules = [*self._ring.score_rules.of(name).rules, *of_operator]
-        return json_response(
-            {"tenant": name, "rule": rules, "widths": self._of_file.widths_of(name)}
-        )
+        return json_response(AllRules(name, rules, self._of_file.widths_of(name)))
 
     async def _replace(self, request: Request) -> Response:
         tenant = administered(self._ring, request, request.path_params["name"])
@@ -89,7 +107,7 @@ class ScoreRulesApi:
         return self._shown(tenant.name)
 
     def _shown(self, name: str) -> Response:
-        return json_response({"rule": self._ring.score_rules.of(name).rules})
+        return json_response(RulesShown(self._ring.score_rules.of(name).rules))
 
 
 def _wrong(text: str) -> Refused:

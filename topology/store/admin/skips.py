@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,12 +25,15 @@ PATH = "/api/v1/admin/skips"
 class NewSkip(msgspec.Struct, forbid_unknown_fields=True):
     """Asks that what cannot be read before an offset of a partition goes to dead letters."""
 
-    topic: str
-    partition: int
-    until_offset: int
+    topic: Annotated[str, Meta(extra_json_schema={"enum": [one.value for one in TOPICS]})]
+    partition: Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": (1 << 31) - 1})]
+    until_offset: Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": (1 << 63) - 1})]
 
 
-_SKIP = Spec("lets a stopped partition pass over records that cannot be read", NewSkip)
+_LIST = Spec("shows what partitions may pass over, for operators", answer=list[SkipRecord])
+_SKIP = Spec(
+    "lets a stopped partition pass over records that cannot be read", NewSkip, answer=SkipRecord
+)
 
 
 class SkipsApi:
@@ -42,7 +47,7 @@ class SkipsApi:
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
         return [
-            measured_route(PATH, ["GET"], self._list, self._metrics),
+            measured_route(PATH, ["GET"], self._list, self._metrics, spec=_LIST),
             measured_route(PATH, ["POST"], self._skip, self._metrics, spec=_SKIP),
         ]
 

@@ -2,14 +2,22 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from schemas.config import TENANT_NAME, ConfigRecord, LimitValue, TenantRecord, encode_entry
+from schemas.config import (
+    TENANT_NAME,
+    ConfigRecord,
+    LimitValue,
+    TenantRecord,
+    TierRecord,
+    encode_entry,
+)
 from topology.clock import now_ms
 from topology.http import (
     Refused,
@@ -30,10 +38,14 @@ TIERS_PATH = "/api/v1/admin/tiers"
 _LEAST = {"retention_days": 1}
 
 
+# Only what can be a name has a pattern; the words of a refusal are our own.
+TenantName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{TENANT_NAME.pattern}$"})]
+
+
 class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     """Asks for a tenant. restore: one of this name was removed and is to come back."""
 
-    name: str
+    name: TenantName
     tier: str = "free"
     overrides: dict[str, LimitValue] = {}
     restore: bool = False
@@ -47,8 +59,22 @@ class TenantChange(msgspec.Struct, forbid_unknown_fields=True):
     unset: list[str] = []
 
 
-_ADD = Spec("adds a tenant", NewTenant, answers=(201,))
-_SET = Spec("changes a tenant's tier and limits", TenantChange)
+class TenantShown(msgspec.Struct):
+    """A tenant. limits: what holds for it. overrides: which of them are its own, not its tier's."""
+
+    name: str
+    tier: str
+    limits: dict[str, LimitValue]
+    overrides: dict[str, LimitValue]
+    created: str | None
+
+
+_TIERS = Spec("shows what tenants of each tier may use", answer=list[TierRecord])
+_LIST = Spec("names all tenants, for operators", answer=list[TenantShown])
+_ADD = Spec("adds a tenant", NewTenant, answers=(201,), answer=TenantShown)
+_SHOW = Spec("shows a tenant", answer=TenantShown)
+_SET = Spec("changes a tenant's tier and limits", TenantChange, answer=TenantShown)
+_REMOVE = Spec("removes a tenant with all its keys", answers=(204,))
 
 
 class TenantsApi:
@@ -62,18 +88,17 @@ class TenantsApi:
     def routes(self) -> list[Route]:
         """Return the routes for Context.serve."""
         return [
-            measured_route(TIERS_PATH, ["GET"], self._tiers, self._metrics),
-            measured_route(PATH, ["GET"], self._list, self._metrics),
+            measured_route(TIERS_PATH, ["GET"], self._tiers, self._metrics, spec=_TIERS),
+            measured_route(PATH, ["GET"], self._list, self._metrics, spec=_LIST),
             measured_route(PATH, ["POST"], self._add, self._metrics, spec=_ADD),
-            measured_route(PATH + "/{name}", ["GET"], self._show, self._metrics),
+            measured_route(PATH + "/{name}", ["GET"], self._show, self._metrics, spec=_SHOW),
             measured_route(PATH + "/{name}", ["PATCH"], self._set, self._metrics, spec=_SET),
-            measured_route(PATH + "/{name}", ["DELETE"], self._remove, self._metrics),
+            measured_route(PATH + "/{name}", ["DELETE"], self._remove, self._metrics, spec=_REMOVE),
         ]
 
     async def _tiers(self, request: Request) -> Response:
         authorize(self._ring, request, "admin")
-        tiers = self._ring.tiers().values()
-        return json_response([{"name": one.name, "limits": one.limits} for one in tiers])
+        return json_response(list(self._ring.tiers().values()))
 
     async def _list(self, request: Request) -> Response:
         authorize_operator(self._ring, request)
@@ -154,17 +179,17 @@ class TenantsApi:
         await self._changes.make(request, access, action, plan)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    def _shown(self, name: str) -> dict[str, Any]:
+    def _shown(self, name: str) -> TenantShown:
         record, tenant = self._ring.record(name), self._ring.tenant(name)
         if record is None or tenant is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"no tenant {name!r}")
-        return {
-            "name": name,
-            "tier": record.tier,
-            "limits": tenant.limits,
-            "overrides": record.defaults | record.overrides,
-            "created": rfc3339(record.created_ms),
-        }
+        return TenantShown(
+            name,
+            record.tier,
+            tenant.limits,
+            record.defaults | record.overrides,
+            rfc3339(record.created_ms),
+        )
 
 
 def _known(ring: KeyRing, name: str) -> TenantRecord:
