@@ -25,7 +25,6 @@ from pipeline.json_times import EXPECTED_TIME, UNITS_BY_SIZE, Unit, read_time
 from pipeline.json_walk import count_metrics
 from pipeline.key_ids import KeyIds
 from pipeline.refusals import Refusals, refuse_times
-from pipeline.salt import salted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ class JsonReader:
         """Make columns of the points. Raises _NotJson."""
         values = points.values()
         times_ms, units = points.times(now_ms)
-        keys = salted(points.keys(), seed)
-        ids = self._known.find(keys)
+        keys = points.keys()
+        ids = self._known.find(keys, seed)
         refusals = Refusals(self._max_refusals)
         columns = _Columns(ids, points.found["metadata"].copy(), times_ms, units, values, refusals)
         unknown = np.flatnonzero(ids == 0)
@@ -111,7 +110,7 @@ class JsonReader:
             _Meeting(points, columns, seed, now_ms, limits).meet(unknown)
             new = keys[unknown]
             is_met = (new != 0) & (ids[unknown] != 0)
-            self._known.add(new[is_met], ids[unknown][is_met])
+            self._known.add(new[is_met], ids[unknown][is_met], seed)
         _refuse_times(points, columns, now_ms, limits)
         return JsonBatch(
             ids,
@@ -151,14 +150,15 @@ class _Meeting:
                 self.columns.refusals.add(at, *found)
 
     def _parse(self, at: int, *, is_odd: bool) -> int | tuple[Reason, str]:
+        text = self.points.text(at)
         try:
-            point = decode_point(self.points.text(at))
+            point = decode_point(text)
         except UNREADABLE as error:
             is_json = isinstance(error, msgspec.ValidationError | UnicodeDecodeError)
             if not is_json and not self.points.are_lines and self.points.texts is None:
                 raise _NotJson from None
             return explain(error)
-        fault = find_point_fault(point, self.limits) or find_twice(self.points.text(at))
+        fault = find_point_fault(point, self.limits) or find_twice(text)
         if fault is not None:
             return fault
         if is_odd:

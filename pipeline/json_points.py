@@ -10,10 +10,12 @@ from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from pipeline.admission import Limits, Reason, find_fault
 from pipeline.errors import MalformedBody
 from pipeline.json_times import EXPECTED_TIME
+from pipeline.json_walk import may_have_twins
 from schemas.series import METRIC_LABEL, Announcement, MetricType
 
 EXPECTED = (
@@ -107,6 +109,8 @@ def _is_point(line: bytes) -> bool:
 
 def find_twice(text: Buffer) -> tuple[Reason, str] | None:
     """Return why a point is refused in which a member or label stands twice, or None."""
+    if not may_have_twins(np.frombuffer(text, dtype=np.uint8)):
+        return None
     pairs: list[_Pairs] = []
 
     def keep(found: _Pairs) -> _Pairs:

@@ -51,6 +51,7 @@ _NAME, _VALUE, _TIMESTAMP, _LABELS, _TAGS, _TYPE, _UNIT = range(len(_MEMBERS))
 # The first eight bytes of each name as one word: quicker to tell apart, and to compile.
 _WORDS = np.array([int.from_bytes(name.encode()[:8], "little") for name in _MEMBERS], np.uint64)
 _LENGTHS = np.array([len(name) for name in _MEMBERS])
+_NAMES_COMPARED = 64
 _METRICS = np.frombuffer(b"metrics", dtype=np.uint8)
 _P, _NULL = ord("p"), int.from_bytes(b"null", "little")
 _LOW, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -104,6 +105,56 @@ def walk_lines(
             n += 1
         at = end + 1
     return DONE, at, n
+
+
+@njit(cache=True, nogil=True)
+def may_have_twins(body: NDArray[np.uint8]) -> bool:
+    """Return whether a name may stand twice in an object, or in one that is a member of it.
+
+    Not sure where there are escapes or many names: a whole parser is.
+    """
+    inner, none = np.empty(len(_MEMBERS) + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
+    has_twins, n_inner = _twins(body, 0, inner)
+    for k in range(min(n_inner, len(inner))):
+        has_twins = has_twins or _twins(body, inner[k], none)[0]
+    return has_twins or n_inner > len(inner)
+
+
+@njit(cache=True, nogil=True)
+def _twins(body: NDArray[np.uint8], at: int, inner: NDArray[np.int64]) -> tuple[bool, int]:
+    """Return whether an object may have a name twice; where in it objects stand, and how many."""
+    end, n, n_inner = len(body), 0, 0
+    hashes = np.empty(_NAMES_COMPARED, dtype=np.uint64)
+    at = _skip_space(body, at, end)
+    while at < end and (body[at] == _OPEN or body[at] == _COMMA):
+        at = _skip_space(body, at + 1, end)
+        first = at + 1
+        if at >= end or body[at] != _QUOTE:
+            break
+        at = _skip_string(body, at, end)
+        if at < 0:
+            break
+        for k in range(first, at - 1):
+            if body[k] == _BACKSLASH:
+                return True, n_inner
+        name_hash = xxh64(body, first, at - 1)
+        for k in range(n):
+            if hashes[k] == name_hash:
+                return True, n_inner
+        if n == len(hashes):
+            return True, n_inner
+        hashes[n] = name_hash
+        n += 1
+        at = _skip_space(body, _skip_space(body, at, end) + 1, end)
+        if at < end and body[at] == _OPEN:
+            if n_inner < len(inner):
+                inner[n_inner] = at
+            n_inner += 1
+        at = _skip_value(body, at, end)
+        if at < 0:
+            break
+        at = _skip_space(body, at, end)
+    return False, n_inner
 
 
 @njit(cache=True, nogil=True)

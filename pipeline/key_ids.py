@@ -14,7 +14,7 @@ _UNKNOWN = np.uint64(0)
 
 
 class KeyIds:
-    """Ids of series by key; a key is never 0, nor is an id. `find` and `add` are told salted keys.
+    """Ids of series by key and tenant; a key is never 0, nor is an id.
 
     There are two generations of at most max_keys each. When the young one is full it becomes the
     old one, and what that one held is forgotten; a key that is met again moves to the young one.
@@ -35,8 +35,21 @@ class KeyIds:
         """Return the memory of both generations."""
         return self._young.slots.nbytes + self._old.slots.nbytes
 
-    def find(self, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Return the id of each key, shape (n,), 0 where it is not known."""
+    def find(self, keys: NDArray[np.uint64], tenant_seed: np.uint64) -> NDArray[np.uint64]:
+        """Return the id of each key of a tenant, shape (n,), 0 where it is not known."""
+        return self._find(salted(keys, tenant_seed))
+
+    def add(
+        self,
+        keys: NDArray[np.uint64],
+        series_ids: NDArray[np.uint64],
+        tenant_seed: np.uint64,
+    ) -> None:
+        """Remember the ids of a tenant's keys, both of shape (n,)."""
+        with self._lock:
+            self._add(salted(keys, tenant_seed), series_ids)
+
+    def _find(self, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
         with self._lock:
             ids = _find(self._young.slots, keys)
             missing = np.flatnonzero(ids == _UNKNOWN) if self._old.n else ()
@@ -45,11 +58,6 @@ class KeyIds:
                 moved = missing[ids[missing] != _UNKNOWN]
                 self._add(keys[moved], ids[moved])
             return ids
-
-    def add(self, keys: NDArray[np.uint64], series_ids: NDArray[np.uint64]) -> None:
-        """Remember the ids of keys, both of shape (n,)."""
-        with self._lock:
-            self._add(keys, series_ids)
 
     def resolve(
         self,
@@ -63,7 +71,7 @@ class KeyIds:
         meet: gives the id for a key that is not known, by its first place; 0 is not remembered.
         """
         keys = salted(keys, tenant_seed)
-        ids = self.find(keys)
+        ids = self._find(keys)
         ids[~is_wanted] = 0
         missing = np.flatnonzero((ids == 0) & is_wanted)
         if len(missing):
@@ -72,7 +80,8 @@ class KeyIds:
             # In the order sent: parts of a point share the work on its labels.
             order = np.argsort(first)
             found[order] = [meet(at) for at in missing[first[order]].tolist()]
-            self.add(new[found != 0], found[found != 0])
+            with self._lock:
+                self._add(new[found != 0], found[found != 0])
             ids[missing] = found[which]
         return ids
 

@@ -24,7 +24,8 @@ class Rule:
     least_absolute: a value no further from the expected one is never anomalous, in the series'
     unit. least_relative: likewise, as a share of the expected value. least_windows: windows
     before the first score, at least the model's own. least_s: likewise in event time.
-    sensitivity: what scores are multiplied with.
+    sensitivity: what scores are multiplied with. stopped: whether a series that usually moves is
+    anomalous when it has stopped; direction, least deviations and sensitivity do not concern that.
     """
 
     direction: Direction = Direction.BOTH
@@ -33,6 +34,7 @@ class Rule:
     least_windows: int = 0
     least_s: float = 0.0
     sensitivity: float = 1.0
+    stopped: bool = True
 
     def __post_init__(self) -> None:
         for name in ("least_absolute", "least_relative", "least_windows", "least_s"):
@@ -49,11 +51,13 @@ RULE = np.dtype(
     [
         ("direction", "<i4"),
         ("least_windows", "<i4"),
+        ("stopped", "<i4"),
         ("least_absolute", "<f8"),
         ("least_relative", "<f8"),
         ("least_s", "<f8"),
         ("sensitivity", "<f8"),
-    ]
+    ],
+    align=True,
 )
 
 # One element of a table of rules inside compiled code.

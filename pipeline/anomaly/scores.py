@@ -14,7 +14,8 @@ class Scores:
     same after the refractory, 0 where an alarm as high was given within it. expected: the usual
     value; lower, upper: the band outside of which a value is far from usual. All three are NaN
     for a series' first window and where the value is not finite. reason: a code of
-    `pipeline.anomaly.reasons`. learning_s: event time until the first score, 0 when learned.
+    `pipeline.anomaly.reasons`. learning_s: event time until the first score, 0 when learned,
+    inf for a series' first window.
     """
 
     score: NDArray[np.float32]

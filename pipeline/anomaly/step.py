@@ -34,7 +34,12 @@ _ESCALATES_FROM = 8.0
 
 @njit(inline="always")
 def learning_left_s(model: Model, time_s: float, rule: RuleRow, constants: Parameters) -> Any:
-    """Return the event time until there is a score, 0 if there is one."""
+    """Return the event time until there is a score, 0 if there is one.
+
+    inf for the first window: how far apart they are is not known.
+    """
+    if model.n == 0:
+        return np.inf
     n_left = max(constants.warm, rule.least_windows) - model.n
     return max(n_left * model.step_s, rule.least_s - (time_s - model.born_s), 0.0)
 
@@ -126,13 +131,11 @@ def step(
     of_bin = _square(new_bin / constants.bin_unit, constants.slow_cap)
     of_drift = _square(drift / constants.drift_unit, constants.slow_cap)
     slow = of_bin + of_drift
-    stopped = _STOP_SCORE if has_stopped(model, x, constants) else 0.0
-    score = rule.sensitivity * max(fast, slow, stopped)
+    stopped = has_stopped(model, x, constants)
+    score = rule.sensitivity * max(fast, slow)
     reason = 0
     if score > 1.0:
         reason = _LEVEL if fast >= slow else (_DRIFT if of_drift > of_bin else _PATTERN)
-        if stopped > max(fast, slow):
-            reason = _STOPPED
         if reason == _LEVEL and not model.low <= seen <= model.high:
             reason = _RANGE
     learning_s = learning_left_s(model, time_s, rule, constants)
@@ -142,6 +145,9 @@ def step(
         distance = seen - expected if fast >= slow else model.drift
         if not is_counted(distance, expected + model.origin, rule):
             score, reason = 0.0, 0
+        # It has no size and no side: what a rule says of these is not about it.
+        if stopped and rule.stopped and score < _STOP_SCORE:
+            score, reason = _STOP_SCORE, _STOPPED
     alarm = alarm_of(model, score, time_s, constants)
     # Learn
     model.high = max(x, model.high + constants.leak * (model.level - model.high))

@@ -25,7 +25,7 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry `[[rule]]`: which series it is for, and what holds for them.
 
     metric and labels are regular expressions (RE2) over the whole text; a label that is not there
-    is empty. least_*, direction and sensitivity are those of pipeline.anomaly.rules.
+    is empty. least_*, direction, sensitivity and stopped are those of pipeline.anomaly.rules.
     """
 
     tenant: str | None = None
@@ -39,6 +39,7 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_windows: int = 0
     least_hours: float = 0.0
     sensitivity: float = 1.0
+    stopped: bool = True
 
     def rule(self) -> Rule:
         """Return what the models are told. Raises ValueError."""
@@ -49,6 +50,7 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.least_windows,
             self.least_hours * _HOUR_S,
             self.sensitivity,
+            self.stopped,
         )
 
 

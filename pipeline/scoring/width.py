@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.anomaly.parameters import SHIPPED
 from pipeline.anomaly.scores import Scores
 from pipeline.hashing import tenant_hash
 from pipeline.scoring.models import Models, Room
@@ -100,11 +101,22 @@ class WidthScores:
         judged = judged[np.argsort(slots[judged], kind="stable")]
         block_times_s = block.window_starts_ms[judged] / 1000
         scores = rounded(self.models.update(slots[judged], block_times_s, values[judged]))
+        self._fill_learning(scores, self.table.series["rule"][at[judged]])
         is_finite = np.isfinite(values[judged])
         is_learning = scores.learning_s > 0
         self.table.series["is_learning"][at[judged][is_finite]] = is_learning[is_finite]
         self.counts["scored"] += int((is_finite & ~is_learning).sum())
         return _block_of(block, judged, short(values[judged]), scores), judged
+
+    def _fill_learning(self, scores: Scores, rules: NDArray[np.int32]) -> None:
+        """Set how long first windows' series will learn: here it is known how long a window is."""
+        firsts = np.flatnonzero(np.isinf(scores.learning_s))
+        if len(firsts):
+            left_s = [
+                max(max(SHIPPED.warm, rule.least_windows) * self.width_s, rule.least_s)
+                for rule in self._rules.table
+            ]
+            scores.learning_s[firsts] = np.array(left_s)[rules[firsts]]
 
     def forget(self, now_ms: int) -> None:
         """Forget series silent for too long, once an hour by the time given."""

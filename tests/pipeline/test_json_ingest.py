@@ -13,7 +13,7 @@ from pipeline.admission import Limits, Reason
 from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.json_ingest import JsonBatch, JsonReader
-from pipeline.json_points import announcement_of_point, decode_point, labels_of_point
+from pipeline.json_points import announcement_of_point, decode_point, find_twice, labels_of_point
 from schemas.series import MetricType
 from tests.json_reference import read_json_reference
 
@@ -288,6 +288,32 @@ def test_what_stands_twice_in_a_point_is_refused_and_named(
         assert reasons(batch) == {1: reason}
         assert says in messages(batch)[0]
         assert messages(batch)[0].endswith(" stands twice")
+
+
+_names = st.text('abé"\\', max_size=2)
+
+
+@given(
+    st.lists(st.tuples(_names, st.lists(st.tuples(_names, st.integers(0, 9)), max_size=3))),
+    st.booleans(),
+)
+def test_what_stands_twice_is_found_as_json_finds_it(
+    members: list[tuple[str, list[tuple[str, int]]]], ensure_ascii: bool
+) -> None:
+    """Nothing that stands twice is missed, nor found where nothing does."""
+
+    def as_object(pairs: list[tuple[str, str]]) -> str:
+        members = (
+            f"{json.dumps(name, ensure_ascii=ensure_ascii)} : {text}" for name, text in pairs
+        )
+        return f"{{{', '.join(members)}}}"
+
+    inner = [(name, as_object([(one, str(number)) for one, number in of])) for name, of in members]
+    lists = [[name for name, _ in members], *([one for one, _ in of] for _, of in members)]
+
+    found = find_twice(as_object(inner).encode())
+
+    assert (found is not None) == any(len(set(names)) < len(names) for names in lists)
 
 
 @pytest.mark.parametrize("name", ['"metrics"', '"m\\u0065trics"'])

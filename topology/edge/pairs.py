@@ -19,7 +19,6 @@ from pipeline.election import FORGET_MS, Cluster, Election
 from pipeline.hashing import series_id_of, tenant_hash
 from pipeline.key_ids import KeyIds
 from pipeline.label_drop import without_label
-from pipeline.salt import salted
 from topology.tenants import Tenant
 
 # Of no pair: one of the labels is missing, or there are too many replicas.
@@ -112,8 +111,8 @@ class Pairs:
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Return the id and the replica's number of each series."""
         salt = tenant_hash(f"{tenant.ha_cluster_label}\n{tenant.ha_replica_label}")
-        keys = salted(decoded.series_ids ^ salt, seed)
-        ids, numbers = self._ids.find(keys), self._numbers.find(keys)
+        keys = decoded.series_ids ^ salt
+        ids, numbers = self._ids.find(keys, seed), self._numbers.find(keys, seed)
         is_sound = (decoded.series_ids != 0) & (keys != 0)
         unknown = np.flatnonzero(((ids == 0) | self._hear(numbers, now_ms)) & is_sound)
         if len(unknown):
@@ -122,8 +121,8 @@ class Pairs:
                 ids[at], numbers[at] = self._meet(table, row, tenant, seed, now_ms)
                 if not ids[at]:
                     ids[at] = decoded.series_ids[at]
-            self._ids.add(keys[unknown], ids[unknown])
-            self._numbers.add(keys[unknown], numbers[unknown])
+            self._ids.add(keys[unknown], ids[unknown], seed)
+            self._numbers.add(keys[unknown], numbers[unknown], seed)
         ids[~is_sound] = decoded.series_ids[~is_sound]
         numbers[~is_sound] = _SINGLE
         return ids, numbers

@@ -1,12 +1,14 @@
 """What the model does with series that make people on call distrust a detector."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.anomaly.parameters import SHIPPED
 from pipeline.anomaly.reasons import Reason
-from pipeline.anomaly.rules import Rule
+from pipeline.anomaly.rules import Direction, Rule
 from pipeline.anomaly.scorer import Scorer
 from pipeline.anomaly.scores import Scores
 
@@ -197,6 +199,29 @@ def test_a_line_that_stops_changing_is_told_once() -> None:
     stopped = np.flatnonzero(scores.reason == Reason.STOPPED).tolist()
     assert stopped == [DAY + int(SHIPPED.stop_least)]
     assert scores.alarm[stopped[0]] == pytest.approx(1.05)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(sensitivity=0.5),
+        Rule(least_absolute=10.0),
+        Rule(least_relative=0.2),
+        Rule(direction=Direction.ABOVE),
+        Rule(direction=Direction.BELOW),
+    ],
+)
+def test_rules_on_size_and_side_do_not_concern_a_line_that_has_stopped(rule: Rule) -> None:
+    """It is off by nothing, on no side; a rule of its own leaves it out."""
+    values = noise(3 * DAY)
+    values[DAY : DAY + 100] = 100.0
+    at = DAY + int(SHIPPED.stop_least)
+
+    told, silent = score(values, rule=rule), score(values, rule=replace(rule, stopped=False))
+
+    assert (told.reason[at], told.alarm[at]) == (Reason.STOPPED, pytest.approx(1.05))
+    assert Reason.STOPPED not in silent.reason
+    assert silent.score[at] < 1
 
 
 def test_a_series_that_never_moved_has_not_stopped() -> None:

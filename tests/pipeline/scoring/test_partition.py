@@ -295,6 +295,20 @@ def test_models_of_another_build_are_learned_anew(monkeypatch: pytest.MonkeyPatc
     assert dict(+again.n_series()) == {"learning": 1}
 
 
+def test_how_long_it_will_learn_is_known_from_the_first_window_on() -> None:
+    """150 windows, of ten seconds or a minute; or what its rule says."""
+    document = {"rule": [{"metric": "slow", "least_hours": 5}], "widths": {"t": [10, 60]}}
+    scores = PartitionScores(ScoresConfig(SeriesRules.parse(document)))
+    scores.announce(announced({7: "load", 8: "slow"}))
+
+    for width_s in (10, 60):
+        for minute in range(3):
+            (found,) = scores.feed([rollups([7, 8], [minute] * 2, [1.0, 1.0], width_s=width_s)])
+
+            left_s = [(150 - minute) * width_s, 5 * 3600 - minute * width_s]
+            assert found.learning_s.tolist() == left_s
+
+
 def test_other_rules_hold_from_the_next_announcement_on() -> None:
     """A series whose value stays the same keeps what its model has learned."""
     values = noise(300)
