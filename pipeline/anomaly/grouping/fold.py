@@ -39,7 +39,7 @@ class Policy:
     within_s: int = 600
     least_series: int = 3
     chance_a_day: float = 0.1
-    clumps: float = 3.0
+    clumps: float = 4.0
     quiet_s: int = 900
     longest_s: int = 7200
     rank: int = 2
