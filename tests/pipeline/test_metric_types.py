@@ -151,6 +151,19 @@ def test_a_tenant_has_a_quarter_of_all_names_and_an_hours_silence_makes_room() -
     ]
 
 
+def test_all_tenants_together_have_their_limit_too() -> None:
+    """Four with a quarter each leave nothing to a fifth, until they have been silent."""
+    types = MetricTypes(80)
+    many = families_of([(f"m{at}", GAUGE, "") for at in range(20)])
+
+    left_out = [types.note(tenant, many, T0, 100).n_left_out for tenant in "abcde"]
+
+    assert (left_out, len(types)) == ([0, 0, 0, 0, 20], 80)
+    assert types.note("e", many, T0 + 61, 100).n_left_out == 20
+    assert types.note("e", many, T0 + 61, 100).n_left_out == 0
+    assert len(types) == 20
+
+
 def test_nothing_is_known_of_another_tenant() -> None:
     types = MetricTypes(1000)
     note(types, ("a", COUNTER, ""))

@@ -5,12 +5,15 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
+from structlog.testing import capture_logs
 
+from pipeline.families import families_of
 from schemas.edges import EdgeAlive, FamiliesTold, encode_alive
 from schemas.series import MetricType
 from tests.topology.running import make_context
 from topology.clock import now_ms
 from topology.edge.intake import Registry
+from topology.edge.metadata import MetricMetadata
 from topology.edge.peers import LIVE_S, Peers
 from topology.settings import Settings
 
@@ -38,6 +41,24 @@ async def test_an_old_record_tells_of_types_and_of_nobody_alive() -> None:
 
         assert peers.n_live() == (1, 2, 3)[at]
     assert len(registry.metadata.of("acme").slots)
+    await peers._consumer.stop()
+
+
+async def test_a_tenant_with_too_many_metrics_is_named_in_the_log_once_an_hour() -> None:
+    registry = Registry(Settings())
+    registry.metadata = MetricMetadata(40)
+    with capture_logs() as lines:
+        peers = Peers(make_context("edge", Settings()), cast("AIOKafkaProducer", None), registry)
+
+        for tenant in ("acme", "acme", "other"):
+            many = families_of([(f"m{at}", MetricType.GAUGE, "") for at in range(11)])
+            registry.metadata.note(tenant, many, now_ms())
+            peers._say_left_out()
+
+    assert [(one["tenant"], one["families"], one["max_names_of_tenant"]) for one in lines] == [
+        ("acme", 1, 10),
+        ("other", 1, 10),
+    ]
     await peers._consumer.stop()
 
 
