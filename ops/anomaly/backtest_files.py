@@ -51,13 +51,21 @@ def backtest_files(
 
 
 def _backtest(path: Path, out: Path, done: Backtest, say: Say, piece_rows: int) -> None:
-    scorer = Scorer()
-    scorer.grow(1)
     out.parent.mkdir(parents=True, exist_ok=True)
     # By another name until it is whole.
     partial = out.with_name(f"{out.name}.part")
+    try:
+        _write(path, partial, done, say, piece_rows)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(path: Path, out: Path, done: Backtest, say: Say, piece_rows: int) -> None:
+    scorer = Scorer()
+    scorer.grow(1)
     n_rows = 0
-    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for piece in read_pieces(path, say, piece_rows):
@@ -70,7 +78,6 @@ def _backtest(path: Path, out: Path, done: Backtest, say: Say, piece_rows: int) 
             n_rows += len(scores)
             if n_rows % _TOLD_EVERY_ROWS == 0:
                 say(f"  {n_rows:,} rows")
-    partial.replace(out)
 
 
 def _files(data_dir: Path, out_dir: Path) -> list[Path]:

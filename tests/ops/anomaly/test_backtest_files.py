@@ -137,6 +137,7 @@ def test_a_file_that_cannot_be_read_is_said_and_the_others_are_scored(tmp_path: 
 
     assert (done.n_files, done.n_unread) == (1, 1)
     assert "Is a directory; one.csv has no scores" in said[1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.csv", "two.csv"]
     with pytest.raises(BadSeriesFile, match="no such folder"):
         backtest_files(tmp_path / "nothing", tmp_path / "out", said.append)
 
