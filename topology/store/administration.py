@@ -54,7 +54,7 @@ class Administration:
             *KeysApi(ring, changes, self._queries, metrics).routes(),
             *CardinalityApi(ring, self._queries, metrics).routes(),
             *ScoreRulesApi(ring, changes, self._score_rules, metrics).routes(),
-            *SkipsApi(ring, changes, metrics).routes(),
+            *SkipsApi(self._context.settings, ring, changes, metrics).routes(),
             *AuditApi(ring, self._queries, metrics).routes(),
         ]
 

@@ -442,24 +442,33 @@ async def test_an_operator_lets_a_stopped_partition_go_on_and_nobody_else_does(
 ) -> None:
     """It is told to all processes, and stands in the audit."""
     others = await store.make_key(tenant, "admin")
-    body = {"topic": "samples", "partition": 2, "until_offset": 42}
+    body = {"topic": "scores", "partition": 2, "until_offset": 3}
+    async with producing(store.settings) as producer:
+        for _ in range(3):
+            name = store.settings.topic(Topic.SCORES)
+            await producer.send_and_wait(name, b"noise", partition=2)
 
     refused = await store.ask("POST", "/skips", others["key"], json=body)
-    wrong = await store.ask("POST", "/skips", json=body | {"topic": "config"})
+    wrong = [
+        await store.ask("POST", "/skips", json=body | one)
+        for one in ({"topic": "config"}, {"until_offset": 4}, {"partition": 99})
+    ]
     done = await store.ask("POST", "/skips", json=body)
 
-    assert (refused.status_code, wrong.status_code, done.status_code) == (403, 400, 200)
-    assert "topic 'config': one of samples, series" in wrong.json()["error"]
-    await store.followed(lambda ring: ring.skips.covers("samples", 2, 41), "a skip")
-    assert not store.follower.skips.covers(Topic.SAMPLES, 2, 42)
-    assert not store.follower.skips.covers(Topic.SAMPLES, 1, 41)
+    assert (refused.status_code, done.status_code) == (403, 200), done.text
+    assert [one.status_code for one in wrong] == [400, 409, 404]
+    assert "topic 'config': one of samples, series" in wrong[0].json()["error"]
+    assert "until_offset 4: the log ends at 3" in wrong[1].json()["error"]
+    await store.followed(lambda ring: ring.skips.covers("scores", 2, 2), "a skip")
+    assert not store.follower.skips.covers(Topic.SCORES, 2, 3)
+    assert not store.follower.skips.covers(Topic.SCORES, 1, 2)
     assert (await store.ask("GET", "/skips")).json() == [body]
 
     async def is_audited() -> bool:
         entries = (await store.ask("GET", "/audit?tenant=default")).json()
         return any(
             (one["action"], one["target"], one["details"])
-            == ("records.skip", "samples/2", "until offset 42")
+            == ("records.skip", "scores/2", "until offset 3")
             for one in entries
         )
 

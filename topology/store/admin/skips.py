@@ -5,19 +5,25 @@ from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.config import ConfigRecord, SkipRecord, encode_entry
+from schemas.topics import Topic
 from topology.http import Refused, authorize_operator, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.openapi import Spec
+from topology.settings import Settings
 from topology.store.admin.changes import Action, Changes, json_response, read_body
 from topology.store.archive import TOPICS
 from topology.tenants import DEFAULT_TENANT
+from topology.topics import count_partitions
 
 PATH = "/api/v1/admin/skips"
 
@@ -39,7 +45,10 @@ _SKIP = Spec(
 class SkipsApi:
     """The routes, for operators."""
 
-    def __init__(self, ring: KeyRing, changes: Changes, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, ring: KeyRing, changes: Changes, metrics: Metrics
+    ) -> None:
+        self._settings = settings
         self._ring = ring
         self._changes = changes
         self._metrics = metrics
@@ -59,6 +68,7 @@ class SkipsApi:
         access = authorize_operator(self._ring, request)
         asked = await read_body(request, NewSkip)
         _check(asked)
+        await self._check_end(asked)
         record = SkipRecord(asked.topic, asked.partition, asked.until_offset)
 
         def plan(ring: KeyRing) -> Sequence[ConfigRecord]:
@@ -69,6 +79,36 @@ class SkipsApi:
         action = Action("records.skip", DEFAULT_TENANT, target, details)
         await self._changes.make(request, access, action, plan)
         return json_response(record)
+
+    async def _check_end(self, asked: NewSkip) -> None:
+        """Raise Refused for records that are not there yet: those to come may be sound."""
+        try:
+            end = await _end_of(self._settings, Topic(asked.topic), asked.partition)
+        except KafkaError as error:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"Kafka: {error!r}") from None
+        if end is None:
+            text = f"partition {asked.partition}: topic {asked.topic} has none of it"
+            raise Refused(HTTPStatus.NOT_FOUND, text)
+        if asked.until_offset > end:
+            text = f"until_offset {asked.until_offset}: the log ends at {end}"
+            raise Refused(HTTPStatus.CONFLICT, text)
+
+
+async def _end_of(settings: Settings, topic: Topic, partition: int) -> int | None:
+    """Return the offset after a partition's last record, None where there is none of its number."""
+    bootstrap, place = settings.kafka_bootstrap, TopicPartition(settings.topic(topic), partition)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        counts = await count_partitions(admin, settings)
+        if place.partition >= counts.get(topic, 0):
+            return None
+        await consumer.start()
+        return int((await consumer.end_offsets([place]))[place])
+    finally:
+        await admin.close()
+        await consumer.stop()
 
 
 def _check(asked: NewSkip) -> None:
