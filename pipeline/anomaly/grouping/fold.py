@@ -31,8 +31,8 @@ class Policy:
     quiet_s: an event that has got no more series for so long takes none up. longest_s: nor does it
     after so long; but one that seems to begin anew within it goes on: what returns to normal is
     anomalous, too. rank, ties: a single series' alarm is an event if in fewer than `rank` hours of
-    the day before, and minutes of this one, there was a higher one, and in fewer than `ties` one as
-    high. known_s: for how
+    the day before there was a higher one, and in fewer than `ties` one as high; of this hour each
+    minute counts in which a series had one that is in no event. known_s: for how
     long there must have been scores.
     """
 
@@ -200,26 +200,27 @@ class Fold:
             self._events.remove(event)
 
     def _take_alarms(self, rows: range, time_s: int, *, is_known: bool) -> None:
-        """Make alarms that are among the highest events, where they are in none.
+        """Make alarms events that are among the highest, where their series is in none.
 
-        Of a minute all that were taken count as alarms of this hour, at least the highest one.
+        Each counts as an alarm of this hour, and where there is none, the minute's highest does.
         """
-        alarms = self._windows.alarms
-        taken = []
+        highest, taken = 0.0, []
         for at in rows:
-            alarm = float(alarms[at])
-            if is_known and alarm > 1 and self._is_among_highest(alarm):
-                self._take_alarm(at, time_s)
+            alarm = float(self._windows.alarms[at])
+            if alarm <= 1 or int(self.runs[at]) in self._event_of:
+                continue
+            highest = max(highest, alarm)
+            if is_known and self._is_among_highest(alarm):
+                self._begin_event(at, time_s)
                 self._highest = np.append(self._highest, alarm)
-                taken.append(alarm)
-        if not taken:
-            self._highest = np.append(self._highest, alarms[rows.start : rows.stop].max(initial=0))
+                taken.append(at)
+        if highest and not taken:
+            self._highest = np.append(self._highest, highest)
 
-    def _take_alarm(self, at: int, time_s: int) -> None:
-        """Make an alarm of a series that is in no event an event of its own."""
+    def _begin_event(self, at: int, time_s: int) -> None:
+        """Make a single series' alarm an event."""
         onset, series = int(self.runs[at]), int(self._windows.series[at])
-        if onset not in self._event_of:
-            start_s = int(self._windows.starts_s[onset])
-            event = Event(None, start_s, time_s, time_s, [onset], {series})
-            self._event_of[onset] = event
-            self._events.append(event)
+        start_s = int(self._windows.starts_s[onset])
+        event = Event(None, start_s, time_s, time_s, [onset], {series})
+        self._event_of[onset] = event
+        self._events.append(event)

@@ -212,6 +212,18 @@ def test_of_alarms_of_equal_height_four_a_day_are_events(
     assert [minute(one.start_s) for one in events_of(rows, fleet(30, 10))] == told
 
 
+def test_a_group_does_not_use_up_the_alarms_of_the_hour() -> None:
+    """Six series of a host within six minutes; then another one elsewhere, as high."""
+    rows: list[Row] = [(30 + at, 5 + step, 1.5, 1.5) for at in range(6) for step in range(6)]
+
+    labels = fleet(20, 10)
+    labels[7] = {"__name__": "other"}
+
+    together, lone = events_of([*rows, (7, 20, 1.5, 1.5)], labels)
+
+    assert (len(together.series), lone.series) == (6, [7])
+
+
 def test_a_series_that_a_group_has_is_no_event_of_its_own() -> None:
     """Also where it was first: then the group began with it, and was found with it."""
     rows: list[Row] = [(30, 2, 2.0, 2.0), *((31 + at, 5, 1.5, 1.5) for at in range(6))]
