@@ -29,7 +29,7 @@ def within_reach(model: Model, x: float, constants: Parameters) -> Any:
     It is as anomalous as one further out, but one spike does not widen the range for days. The
     first move of a constant is taken as it is.
     """
-    if model.n < constants.warm or model.high == model.low:
+    if model.n < constants.settled or model.high == model.low:
         return min(max(x, -_LARGEST), _LARGEST)
     reach = constants.reach * (model.high - model.low)
     return min(max(x, model.low - reach), model.high + reach)

@@ -33,10 +33,12 @@ class Parameters(NamedTuple):
     hour_rate: float = 0.092
     visits: float = 3.0
     stop_factor: float = 10.0  # of the longest run of equal windows
-    stop_least: float = 60.0  # windows
+    stop_least: float = 30.0  # windows
     reach: float = 4.0  # out of the range, in widths of it, within which a value is learned
+    settled: float = 20.0  # windows after which there is a range
     refractory_s: float = 28_800.0
     escalation: float = 1.2  # of an alarm to the one before, within the refractory
+    farther: float = 4.0  # or of its distance to that one's
 
 
 SHIPPED = Parameters()

@@ -25,6 +25,7 @@ MODEL = np.dtype(
         ("n", "<i4"),  # windows seen
         ("rule", "<i4"),
         ("peak", "<f4"),  # of the alarms within the refractory
+        ("alarm_far", "<f4"),  # distance from what was expected at the last alarm
         ("step_s", "<f4"),  # usual time between two windows
         ("last", "<f4"),
         ("level", "<f4"),

@@ -41,7 +41,8 @@ def learning_left_s(model: Model, time_s: float, rule: RuleRow, constants: Param
     if model.n == 0:
         return np.inf
     n_left = max(constants.warm, rule.least_windows) - model.n
-    return max(n_left * model.step_s, rule.least_s - (time_s - model.born_s), 0.0)
+    young_s = rule.least_s - (time_s - model.born_s) if rule.least_s > 0 else 0.0
+    return max(n_left * model.step_s, young_s, 0.0)
 
 
 @njit(inline="always")
@@ -53,13 +54,21 @@ def is_counted(distance: float, expected: float, rule: RuleRow) -> Any:
 
 
 @njit(inline="always")
-def alarm_of(model: Model, score: float, time_s: float, constants: Parameters) -> float:
-    """Return the score if it is higher than all of the refractory, and an escalation, else 0."""
-    if model.peak > 0 and time_s - model.alarm_s > constants.refractory_s:
+def alarm_of(
+    model: Model, score: float, distance: float, time_s: float, constants: Parameters
+) -> float:
+    """Return the score if it is the highest of the refractory or an escalation, else 0.
+
+    distance: of the value from what is expected.
+    """
+    if model.peak > 0 and abs(time_s - model.alarm_s) > constants.refractory_s:
         model.peak = 0.0
-    if score <= model.peak * (constants.escalation if model.peak > 1.0 else _HIGHER):
+    least = model.peak * (constants.escalation if model.peak > 1.0 else _HIGHER)
+    is_farther = score > 1.0 and distance > constants.farther * model.alarm_far
+    if score <= least and not is_farther:
         return 0.0
-    model.peak = score
+    model.peak = max(score, model.peak)
+    model.alarm_far = distance
     model.alarm_s = time_s
     return score
 
@@ -148,7 +157,9 @@ def step(
         # It has no size and no side: what a rule says of these is not about it.
         if stopped and rule.stopped and score < _STOP_SCORE:
             score, reason = _STOP_SCORE, _STOPPED
-    alarm = alarm_of(model, score, time_s, constants)
+    alarm = alarm_of(model, score, abs(seen - expected), time_s, constants)
+    # Told once in a run, and other trouble than what may have been told before.
+    alarm = score if reason == _STOPPED else alarm
     # Learn
     model.high = max(x, model.high + constants.leak * (model.level - model.high))
     model.low = min(x, model.low + constants.leak * (model.level - model.low))

@@ -67,6 +67,7 @@ class Reference:
     step_s: float = 300.0
     peak: float = 0.0
     alarm_s: float = -math.inf
+    alarm_far: float = 0.0
     run: int = 0
     longest_run: int = 0
     bin: list[float] = field(default_factory=list)
@@ -106,9 +107,10 @@ class Reference:
         )
         fast = self._fast(*fast_parts, is_back=(x - self.last) * away < 0)
         fast += escalation if fast > 1 else 0.0
-        score = max(fast, self._slow(*slow_parts), 1.05 * self._has_stopped(x))
-        score *= self.n >= c.warm
-        alarm = self._alarm(time_s, score)
+        score = max(fast, self._slow(*slow_parts)) * (self.n >= c.warm)
+        stopped = self._has_stopped(x) and score < 1.05
+        score = 1.05 if stopped else score
+        alarm = max(self._alarm(time_s, score, abs(seen - expected)), 1.05 * stopped)
         self._learn(x, away, away_season, falls)
         self._learn_season(x, time_s, hour, kind)
         self.last, self.time_s, self.n = x, time_s, self.n + 1
@@ -165,7 +167,7 @@ class Reference:
         return 0.2 * math.log2(beyond) if beyond > 1 else 0.0
 
     def _within_reach(self, x: float) -> float:
-        if self.n < self.c.warm or self.high == self.low:
+        if self.n < self.c.settled or self.high == self.low:
             return min(max(x, -1e30), 1e30)
         reach = self.c.reach * (self.high - self.low)
         return min(max(x, self.low - reach), self.high + reach)
@@ -219,12 +221,14 @@ class Reference:
         self.bin_before = self.bin_value
         return near / (2 * width) if near < math.inf else 0.0
 
-    def _alarm(self, time_s: float, score: float) -> float:
-        if time_s - self.alarm_s > self.c.refractory_s:
+    def _alarm(self, time_s: float, score: float, distance: float) -> float:
+        if abs(time_s - self.alarm_s) > self.c.refractory_s:
             self.peak = 0.0
-        if score <= self.peak * (self.c.escalation if self.peak > 1 else 1.0000001):
+        least = self.peak * (self.c.escalation if self.peak > 1 else 1.0000001)
+        is_farther = score > 1 and distance > self.c.farther * self.alarm_far
+        if score <= least and not is_farther:
             return 0.0
-        self.peak, self.alarm_s = score, time_s
+        self.peak, self.alarm_far, self.alarm_s = max(score, self.peak), distance, time_s
         return score
 
     def _learn(self, x: float, away: float, away_season: float, falls: tuple[float, float]) -> None:

@@ -110,6 +110,70 @@ def test_one_spike_does_not_deafen_the_model(height: float, later: int) -> None:
     assert np.isfinite(scores.upper).all()
 
 
+def test_what_grows_bit_by_bit_is_told_at_each_four_times() -> None:
+    """By 1.3 each quarter of an hour: at 1, 3.7, 17.9 and 86.5 times the first height."""
+    first = 4 * DAY
+    values = noise(5 * DAY)
+    for at in range(20):
+        values[first + 15 * at] += 10 * 1.3**at
+
+    alarms = score(values).alarm[first : first + 300 : 15]
+
+    heights = 1.3 ** np.flatnonzero(alarms > 1)
+    assert heights[0] == 1
+    assert len(heights) == 4
+    assert (heights[1:] / heights[:-1] > 3.5).all()
+
+
+@pytest.mark.parametrize("bad", [1e4, 1e6])
+def test_a_bad_value_among_the_first_blinds_no_model(bad: float) -> None:
+    """The hundredth value is one of another unit; a day later thirty times the noise is told."""
+    values = noise(2 * DAY)
+    values[100] = bad
+    values[DAY : DAY + 30] += 30
+
+    assert score(values).alarm[DAY] > 1
+
+
+def test_a_clock_that_went_back_leaves_no_series_learning_or_deaf() -> None:
+    """Rows newest first have scores, and an alarm of next month is no reason for silence now."""
+    values = noise(4 * DAY)
+    values[[3000, 4500]] = 150
+    times_s = minutes(4 * DAY)
+    ahead_s = times_s.copy()
+    ahead_s[3000] += 30 * 86_400
+
+    backwards, ahead = score(values, times_s[::-1]), score(values, ahead_s)
+
+    assert (backwards.reason[int(SHIPPED.warm) :] != Reason.LEARNING).all()
+    assert (ahead.alarm[[3000, 4500]] > 1).all()
+
+
+def test_what_stops_after_an_alarm_is_told() -> None:
+    """It is other trouble than what was told an hour before."""
+    values = noise(5 * DAY)
+    at = 4 * DAY
+    values[at] = 150
+    values[at + 60 : at + 200] = 100.0
+
+    scores = score(values)
+
+    stopped = at + 60 + int(SHIPPED.stop_least)
+    assert scores.alarm[at] > scores.alarm[stopped] > 1
+    assert scores.reason[stopped] == Reason.STOPPED
+
+
+def test_noisy_traffic_that_ends_is_told_within_half_an_hour() -> None:
+    """So noisy that a single window of nothing is within what is usual."""
+    values = 100 * np.random.default_rng(1).gamma(2, 0.5, 4 * DAY)
+    end = 3 * DAY
+    values[end : end + 100] = 0
+
+    alarms = np.flatnonzero(score(values).alarm[end : end + 100] > 1)
+
+    assert alarms.min(initial=100) <= SHIPPED.stop_least
+
+
 def test_what_gets_hardly_worse_is_told_once() -> None:
     """At 4.5 times the noise, and at 5 a minute later: a higher score, and the same trouble."""
     values = noise(5 * DAY)
