@@ -59,6 +59,10 @@ class TenantRecord(msgspec.Struct, frozen=True):
     removed_ms: int | None = None
 
 
+KEY_PREFIX = "oai_"
+"""What the text of each key begins with."""
+
+
 class Key(msgspec.Struct, frozen=True):
     """An API key as it is published: never its text, only a digest.
 

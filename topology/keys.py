@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from schemas.config import (
+    KEY_PREFIX,
     Entry,
     Key,
     Kind,
@@ -36,7 +37,6 @@ from topology.tenants import (
 )
 
 SCOPES = ("write", "read", "admin")
-KEY_PREFIX = "oai_"
 _LEAST = {"retention_days": 1}
 
 

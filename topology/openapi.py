@@ -19,7 +19,7 @@ _REFUSALS = (400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503)
 # Those that the server words, and not the route.
 _SERVERS = frozenset({405, 500})
 _REF = "#/components/schemas/{name}"
-_JSON, _TEXT = "application/json", "text/plain"
+_JSON = "application/json"
 
 
 class Error(msgspec.Struct):
@@ -129,7 +129,8 @@ class _Schemas:
 
     def __init__(self, routes: Sequence[Documented]) -> None:
         named = [(one.spec.body, one.spec.answer, *one.spec.refusals) for one in routes]
-        types = list(dict.fromkeys(one for of_spec in named for one in of_spec if one is not None))
+        every = (Error, *(one for of_spec in named for one in of_spec))
+        types = list(dict.fromkeys(one for one in every if one is not None))
         found, self.components = msgspec.json.schema_components(types, ref_template=_REF)
         self._of = dict(zip(types, found, strict=True))
 
@@ -183,10 +184,16 @@ def _responses(spec: Spec, schemas: _Schemas) -> dict[str, Any]:
         is_empty = HTTPStatus(code) in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED}
         found[str(code)] = {"description": _words(code)} | ({} if is_empty else success)
     for code in (*_REFUSALS, *spec.more_refusals):
-        more = (_TEXT,) if code in _SERVERS else ()
-        content = schemas.content(spec.refusals, (*spec.refusal_types, *more))
+        kinds, types = spec.refusals, spec.refusal_types
+        if code in _SERVERS:
+            kinds, types = _with(kinds, Error), _with(types, _JSON)
+        content = schemas.content(kinds, types)
         found.setdefault(str(code), {"description": _words(code), "content": content})
     return found
+
+
+def _with(values: tuple[Any, ...], one: Any) -> tuple[Any, ...]:
+    return values if one in values else (*values, one)
 
 
 def _words(code: int) -> str:

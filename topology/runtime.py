@@ -33,7 +33,7 @@ from topology.metrics import Metrics
 from topology.openapi import Documented, Error, Spec, document_route
 from topology.settings import Settings
 from topology.tls import tls_of
-from topology.web import Web
+from topology.web import Web, unrouted
 
 # Names the supervisor's process; the role leaves when that is gone.
 PARENT_ENV = "OBSERVAI_PARENT_PID"
@@ -120,6 +120,9 @@ class Context:
             access_log=False,
             lifespan="off",
             server_header=False,
+            # Anybody on this machine could else say in a header where he comes from.
+            proxy_headers=bool(self.settings.proxies),
+            forwarded_allow_ips=self.settings.proxies,
             http=protocol_of(bounds),
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
@@ -151,7 +154,8 @@ class Context:
         every = [*routes, *self._health_routes()]
         every.append(document_route(self.role, every))
         log = self.log if self.settings.access_log else None
-        return Web(Starlette(routes=every), every, self.settings.origins, is_tls=is_tls, log=log)
+        app = Starlette(routes=every, exception_handlers=unrouted(every))
+        return Web(app, every, self.settings.origins, is_tls=is_tls, log=log)
 
     def _health_routes(self) -> list[BaseRoute]:
         async def livez(_: Request) -> Response:

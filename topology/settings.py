@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
         description="origins that browsers may call from, such as `https://app.example.com`, with "
         "commas between them, or `*`",
     )
+    trusted_proxies: str | None = Field(
+        None,
+        description="addresses or networks of proxies whose `X-Forwarded-For` says where a request "
+        "comes from, such as `10.0.0.0/8`, with commas between them; unset: none",
+    )
     access_log: bool = Field(
         default=False, description="a line for each HTTP request, without its query and headers"
     )
@@ -169,6 +175,16 @@ class Settings(BaseSettings):
                 f"{value!r} is neither chdb://PATH nor clickhouse://user:pw@host:port/db"
             )
         return value or None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: str | None) -> str | None:
+        for one in _listed(value):
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"{error}; for example 127.0.0.1 or 10.0.0.0/8") from None
+        return value
 
     @field_validator("anomaly_rules")
     @classmethod
@@ -228,8 +244,16 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> list[str]:
         """The allow-list of origins."""
-        listed = (self.cors_origins or "").split(",")
-        return [one.strip() for one in listed if one.strip()]
+        return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> list[str]:
+        """The addresses and networks whose word is taken for where a request comes from."""
+        return _listed(self.trusted_proxies)
+
+
+def _listed(value: str | None) -> list[str]:
+    return [one.strip() for one in (value or "").split(",") if one.strip()]
 
 
 def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:

@@ -4,14 +4,18 @@ import copy
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from schemas.config import KEY_PREFIX
 
 REQUEST_ID = "X-Request-Id"
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -29,6 +33,10 @@ _PREFLIGHT_AGE_S = "600"
 _SERVER_ERROR = 500
 # Asked for every second, by machines.
 _NOT_LOGGED = frozenset({"/livez", "/readyz", "/metrics"})
+# What begins as a key does, wherever a sender has put it.
+_KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]+")
+
+_ExceptionHandler = Callable[[Request, Exception], Response]
 
 
 class Web:
@@ -37,7 +45,7 @@ class Web:
     origins: those that browsers may call from, as they send them, or "*" for all; no cookies are
     used, so a page gets no more than the key that it has. is_tls: whether browsers are told to
     come by TLS only. log: of each request but those for health, without its query and headers,
-    which may hold a key.
+    which may hold a key; a key in the path is masked.
     """
 
     def __init__(
@@ -106,7 +114,7 @@ class Web:
         """Return the answer to OPTIONS: which methods a path has; no key is needed for that."""
         methods = methods_of(self._routes, scope["path"])
         if not methods:
-            return Response("no such path\n", 404, media_type="text/plain")
+            return _no_such_path()
         allow = ", ".join(sorted(methods | {"OPTIONS"}))
         answer = {"Allow": allow}
         if "access-control-request-method" in headers and self._cors(headers.get("origin")).get(
@@ -126,12 +134,42 @@ class Web:
         say(
             "request",
             method=scope["method"],
-            path=scope["path"],
+            path=_KEY.sub(f"{KEY_PREFIX}...", scope["path"]),
             status=status,
             ms=round(elapsed_s * 1000, 1),
             client=client[0] if client else "",
             request_id=request_id,
         )
+
+
+def unrouted(routes: Iterable[BaseRoute]) -> Mapping[Any, _ExceptionHandler]:
+    """Return what Starlette is to answer where no route does: words as JSON, as routes have them.
+
+    For 404, 405 and 500; a failure is still raised to the server, which logs it.
+    """
+    known = [route for route in routes if isinstance(route, Route)]
+
+    def no_path(_: Request, __: Exception) -> Response:
+        return _no_such_path()
+
+    def no_method(request: Request, _: Exception) -> Response:
+        allow = ", ".join(sorted(methods_of(known, request.url.path) | {"OPTIONS"}))
+        text = f"{request.method} is not for this path; it takes {allow}"
+        return JSONResponse({"error": text}, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allow})
+
+    def failed(_: Request, __: Exception) -> Response:
+        return JSONResponse({"error": "internal error: see the log"}, _SERVER_ERROR)
+
+    return {
+        HTTPStatus.NOT_FOUND: no_path,
+        HTTPStatus.METHOD_NOT_ALLOWED: no_method,
+        Exception: failed,
+    }
+
+
+def _no_such_path() -> Response:
+    text = "no such path; /openapi.json lists all of this role"
+    return JSONResponse({"error": text}, HTTPStatus.NOT_FOUND)
 
 
 def methods_of(routes: Iterable[Route], path: str) -> set[str]:

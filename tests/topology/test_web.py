@@ -75,11 +75,49 @@ async def test_the_access_log_has_no_query_and_no_key(settings: Settings) -> Non
             headers = {"Authorization": "Bearer oai_secret", "X-Request-Id": "r1"}
             await client.post("/echo?p=oai_secret", content=b"12", headers=headers)
             await client.get("/livez")
+            await client.get("/echo/job/oai_se-cr_et/x", headers={"X-Request-Id": "r2"})
 
-    (line,) = [one for one in lines if one["event"] == "request"]
+    line, other = [one for one in lines if one["event"] == "request"]
+    assert other["path"] == "/echo/job/oai_.../x"
     assert (line["method"], line["path"], line["status"]) == ("POST", "/echo", 200)
     assert (line["request_id"], line["client"]) == ("r1", "127.0.0.1")
-    assert "oai_secret" not in str(lines)
+    assert "oai_s" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "expected"), [(None, "127.0.0.1"), ("10.0.0.0/8, 127.0.0.1", "6.6.6.6")]
+)
+async def test_a_header_says_where_a_request_is_from_only_if_a_trusted_proxy_sends_it(
+    settings: Settings, trusted: str | None, expected: str
+) -> None:
+    """What the audit and bursts of refused logins name is that address."""
+    behind = settings.model_copy(update={"access_log": True, "trusted_proxies": trusted})
+    with capture_logs() as lines:
+        async with served(behind), client_of(settings) as client:
+            forwarded = {"X-Forwarded-For": "9.9.9.9, 6.6.6.6, 10.1.2.3"}
+            await client.post("/echo", content=b"12", headers=forwarded)
+
+    assert [one["client"] for one in lines if one["event"] == "request"] == [expected]
+
+
+@pytest.mark.parametrize("value", ["*", "proxy.example.com", "10.0.0.1/8"])
+def test_a_proxy_that_is_no_address_or_network_is_refused(value: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"trusted_proxies=.*for example 127\.0\.0\.1"):
+        load_settings(data_dir=tmp_path, trusted_proxies=value)
+
+
+async def test_what_no_route_answers_is_said_as_json(settings: Settings) -> None:
+    async with served(settings), client_of(settings) as client:
+        path, method = await client.get("/nothing"), await client.get("/echo")
+        options = await client.options("/nothing")
+
+    for answer in (path, options):
+        assert (answer.status_code, answer.json()) == (
+            404,
+            {"error": "no such path; /openapi.json lists all of this role"},
+        )
+    assert (method.status_code, method.headers["Allow"]) == (405, "OPTIONS, POST")
+    assert method.json() == {"error": "GET is not for this path; it takes OPTIONS, POST"}
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:

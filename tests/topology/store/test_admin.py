@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from starlette.applications import Starlette
 
 from schemas.events import Rejected, encode_events
@@ -447,18 +449,28 @@ async def test_an_operator_lets_a_stopped_partition_go_on_and_nobody_else_does(
         for _ in range(3):
             name = store.settings.topic(Topic.SCORES)
             await producer.send_and_wait(name, b"noise", partition=2)
+    admin = AIOKafkaAdminClient(bootstrap_servers=store.settings.kafka_bootstrap)
+    await admin.start()
+    await admin.delete_records({TopicPartition(name, 2): RecordsToDelete(before_offset=1)})
+    await admin.close()
 
     refused = await store.ask("POST", "/skips", others["key"], json=body)
     wrong = [
         await store.ask("POST", "/skips", json=body | one)
-        for one in ({"topic": "config"}, {"until_offset": 4}, {"partition": 99})
+        for one in (
+            {"topic": "config"},
+            {"until_offset": 4},
+            {"until_offset": 1},
+            {"partition": 99},
+        )
     ]
     done = await store.ask("POST", "/skips", json=body)
 
     assert (refused.status_code, done.status_code) == (403, 200), done.text
-    assert [one.status_code for one in wrong] == [400, 409, 404]
+    assert [one.status_code for one in wrong] == [400, 409, 409, 404]
     assert "topic 'config': one of samples, series" in wrong[0].json()["error"]
     assert "until_offset 4: the log ends at 3" in wrong[1].json()["error"]
+    assert "until_offset 1: the log begins at 1" in wrong[2].json()["error"]
     await store.followed(lambda ring: ring.skips.covers("scores", 2, 2), "a skip")
     assert not store.follower.skips.covers(Topic.SCORES, 2, 3)
     assert not store.follower.skips.covers(Topic.SCORES, 1, 2)

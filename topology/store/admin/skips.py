@@ -81,21 +81,23 @@ class SkipsApi:
         return json_response(record)
 
     async def _check_end(self, asked: NewSkip) -> None:
-        """Raise Refused for records that are not there yet: those to come may be sound."""
+        """Raise Refused for records that are not there yet, which may be sound, or no more."""
         try:
-            end = await _end_of(self._settings, Topic(asked.topic), asked.partition)
+            bounds = await _bounds_of(self._settings, Topic(asked.topic), asked.partition)
         except KafkaError as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"Kafka: {error!r}") from None
-        if end is None:
+        if bounds is None:
             text = f"partition {asked.partition}: topic {asked.topic} has none of it"
             raise Refused(HTTPStatus.NOT_FOUND, text)
-        if asked.until_offset > end:
-            text = f"until_offset {asked.until_offset}: the log ends at {end}"
+        begin, end = bounds
+        if not begin < asked.until_offset <= end:
+            place = f"ends at {end}" if asked.until_offset > end else f"begins at {begin}"
+            text = f"until_offset {asked.until_offset}: the log {place}"
             raise Refused(HTTPStatus.CONFLICT, text)
 
 
-async def _end_of(settings: Settings, topic: Topic, partition: int) -> int | None:
-    """Return the offset after a partition's last record, None where there is none of its number."""
+async def _bounds_of(settings: Settings, topic: Topic, partition: int) -> tuple[int, int] | None:
+    """Return a partition's first offset and the one after its last, None where there is none."""
     bootstrap, place = settings.kafka_bootstrap, TopicPartition(settings.topic(topic), partition)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -105,7 +107,9 @@ async def _end_of(settings: Settings, topic: Topic, partition: int) -> int | Non
         if place.partition >= counts.get(topic, 0):
             return None
         await consumer.start()
-        return int((await consumer.end_offsets([place]))[place])
+        begins = await consumer.beginning_offsets([place])
+        ends = await consumer.end_offsets([place])
+        return begins[place], ends[place]
     finally:
         await admin.close()
         await consumer.stop()
