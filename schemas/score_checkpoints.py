@@ -20,14 +20,17 @@ class WidthState(msgspec.Struct, array_like=True, frozen=True):
 class ScoresState(msgspec.Struct, array_like=True, frozen=True):
     """State of a partition's scores; layout: of the series' records.
 
-    minutes: records of rollups that wait for the end of their window of five minutes.
+    widths_digest: of which tenants which widths are scored. minutes: records of rollups that wait
+    for the end of their window of five minutes. rules: those that series refer to, as JSON, by the
+    index by which they do.
     """
 
     layout: int
     newest_ms: int
-    rules_digest: bytes
+    widths_digest: bytes
     widths: list[WidthState]
     minutes: list[bytes] = []
+    rules: dict[int, bytes] = {}
 
 
 class ScoresCheckpoint(msgspec.Struct, array_like=True, frozen=True):

@@ -101,6 +101,9 @@ def _coarse(block: RollupBlock, close: CloseBlock) -> RollupBlock:
     for name, column in _NAMES.items():
         rows[name] = getattr(block, column)
     rows = rows[np.lexsort((rows["window_ms"], rows["series_id"]))]
+    # A minute published again after a crash counts once: of alike keys the first to come is first.
+    keys = rows[["series_id", "window_ms"]]
+    rows = rows[np.concatenate([[True], keys[1:] != keys[:-1]])]
     no_sketch = np.zeros(len(rows), dtype=np.uint32), np.zeros(0, dtype=np.uint32)
     made = coarsen(Rows(rows, *no_sketch), WIDTH_S * 1000).rows
     columns = {column: np.ascontiguousarray(made[name]) for name, column in _NAMES.items()}

@@ -126,29 +126,38 @@ class PartitionScores:
 
     def snapshot(self) -> ScoresState:
         """Return all that `restore` needs."""
+        rules = self._config.rules
         widths = [width.snapshot() for width in self._widths.values()]
-        head = (_LAYOUT, self._newest_ms, self._config.rules.digest)
-        return ScoresState(*head, widths, self._minutes.snapshot())
+        used = set().union(*(width.rules_used() for width in self._widths.values()))
+        texts = {at: text for text, at in rules.index_of.items() if at in used}
+        head = (_LAYOUT, self._newest_ms, rules.widths_digest)
+        return ScoresState(*head, widths, self._minutes.snapshot(), texts)
 
-    @staticmethod
-    def takes_series(state: ScoresState) -> bool:
-        """Return whether `restore` knows the layout of a snapshot's series."""
-        return state.layout == _LAYOUT
+    def needs_announcements(self, state: ScoresState) -> bool:
+        """Return whether all announcements there are have to be read again after `restore`.
+
+        So it is for series of another layout, and where other widths are scored, which know no
+        series yet.
+        """
+        is_other = state.widths_digest != self._config.rules.widths_digest
+        return state.layout != _LAYOUT or is_other
 
     def restore(self, state: ScoresState) -> str | None:
         """Take a snapshot; return what of it could not be taken and is learned anew, if anything.
 
-        Where the rules have changed, each series waits for its next announcement.
+        A series keeps its rule until it is announced again, also where no such rule holds any
+        more: see SeriesRules.remembering; one that the table lacks is that of index 0.
         """
-        if not self.takes_series(state):
+        if state.layout != _LAYOUT:
             return f"series of layout {state.layout}, this build knows {_LAYOUT}"
         self._newest_ms = state.newest_ms
         self._minutes.restore(state.minutes)
-        same_rules = state.rules_digest == self._config.rules.digest
+        index_of = self._config.rules.index_of
+        indices = {at: index_of.get(text, 0) for at, text in state.rules.items()}
         lost = None
         for width in state.widths:
             try:
-                self._widths[width.width_s].restore(width, same_rules=same_rules)
+                self._widths[width.width_s].restore(width, indices)
             except UnknownVersion as error:
                 lost = str(error)
         return lost

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 import msgspec
@@ -62,9 +63,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SeriesRules:
     """Chooses for announced series; of several rules that match, the first one decides.
 
-    table: what the models are told, by index; 0 is of series that no rule matches. digest: tells
-    two sets of rules, or the same one with other indices, apart. index_of: each rule's, by its
-    JSON.
+    table: what the models are told, by index; 0 is of series that no rule matches. index_of: each
+    rule's, by its JSON. widths_digest: tells apart of which tenants which widths are scored.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SeriesRules:
 
         older: whose indices stay as they are.
         """
-        self._of_file = list(specs)
+        self._of_file, self._of_tenants = list(specs), list(of_tenants)
         self._widths_s = dict(widths_s or {})
         for tenant, widths in self._widths_s.items():
             if not widths or not set(widths) <= set(WIDTHS_S):
@@ -88,6 +88,8 @@ class SeriesRules:
         self.table: list[Rule] = list(older.table) if older else [Rule()]
         self.index_of: dict[bytes, int] = dict(older.index_of) if older else {}
         self._take([*of_tenants, *self._of_file])
+        canonical = msgspec.json.encode(sorted(self._widths_s.items()))
+        self.widths_digest = hashlib.blake2b(canonical, digest_size=16).digest()
 
     def beside(self, of_tenants: Mapping[str, Sequence[RuleSpec]]) -> "SeriesRules":
         """Return the file's rules with those of tenants before them.
@@ -102,19 +104,29 @@ class SeriesRules:
         ]
         return SeriesRules(self._of_file, self._widths_s, of_tenant, self)
 
+    def remembering(self, texts: Iterable[bytes]) -> "SeriesRules":
+        """Return the same rules, whose table has those of these JSON texts too.
+
+        They match nothing: series of a snapshot refer to them until they are announced again. What
+        is no rule of this build is passed over.
+        """
+        longer = SeriesRules(self._of_file, self._widths_s, self._of_tenants, self)
+        for text in texts:
+            with suppress(ValueError):
+                longer._add(0, text, msgspec.json.decode(text, type=RuleSpec))
+        return longer
+
+    def _add(self, at: int, text: bytes, spec: RuleSpec) -> int:
+        """Return the index of a rule, which it gets if it has none. Raises ValueError."""
+        if text not in self.index_of:
+            self.table.append(_rule(at, spec))
+            self.index_of[text] = len(self.table) - 1
+        return self.index_of[text]
+
     def _take(self, specs: Sequence[RuleSpec]) -> None:
-        self._specs: list[tuple[int, RuleSpec]] = []
-        for at, spec in enumerate(specs):
-            text = msgspec.json.encode(spec)
-            if text not in self.index_of:
-                self.table.append(_rule(at, spec))
-                self.index_of[text] = len(self.table) - 1
-            self._specs.append((self.index_of[text], spec))
-        order = [at for at, _ in self._specs]
-        canonical = msgspec.json.encode(
-            ([text.decode() for text in self.index_of], order, sorted(self._widths_s.items()))
-        )
-        self.digest = hashlib.blake2b(canonical, digest_size=16).digest()
+        self._specs = [
+            (self._add(at, msgspec.json.encode(spec), spec), spec) for at, spec in enumerate(specs)
+        ]
         # By tenant, so that each does not pay for the rules of all.
         self._by_tenant: dict[str | None, list[tuple[int, int, RuleSpec]]] = {}
         for order_at, (at, spec) in enumerate(self._specs):

@@ -1,7 +1,7 @@
 """Scores of one partition's windows of one width: series, their models, and room for both."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from schemas.score_checkpoints import WidthState
 from schemas.scores import ScoreBlock
 from schemas.series import MetricType, SeriesBlock
 
-# Whether a series is known again will be told by its next announcement.
+# What earlier builds wrote of a series that was to wait for its next announcement.
 _UNTOLD = np.int64((1 << 63) - 1)
 # Where room is needed, series silent for less than this keep theirs: others wait for it.
 _LEAST_SILENT_MS = 600_000
@@ -81,8 +81,7 @@ class WidthScores:
     def n_unknown(self, block: RollupBlock) -> int:
         """Return of how many of a block's series no announcement has been read."""
         at = self.table.find(block.series_ids, _tenants_of([block]))
-        untold = self.table.series["known_ms"][at[at >= 0]] == _UNTOLD
-        return int((at < 0).sum() + untold.sum())
+        return int((at < 0).sum())
 
     @property
     def is_full(self) -> bool:
@@ -96,7 +95,7 @@ class WidthScores:
         slots = np.empty(len(block), dtype=np.int64)
         values = np.full(len(block), np.nan)
         self._take(block, at, slots, values)
-        self.counts["unknown"] += int((at < 0).sum())
+        self.counts["unknown"] += self._n_not_known(block, at)
         judged = np.flatnonzero(slots >= 0)
         judged = judged[np.argsort(slots[judged], kind="stable")]
         block_times_s = block.window_starts_ms[judged] / 1000
@@ -107,6 +106,14 @@ class WidthScores:
         self.table.series["is_learning"][at[judged][is_finite]] = is_learning[is_finite]
         self.counts["scored"] += int((is_finite & ~is_learning).sum())
         return _block_of(block, judged, short(values[judged]), scores), judged
+
+    def _n_not_known(self, block: RollupBlock, at: NDArray[np.int64]) -> int:
+        """Return how many windows are of series not known when they were closed."""
+        series = self.table.series
+        known = at[at >= 0]
+        is_later = series["known_ms"][known] > block.receive_ms
+        is_later &= series["value"][known] != Value.NONE
+        return len(at) - len(known) + int(is_later.sum())
 
     def _fill_learning(self, scores: Scores, rules: NDArray[np.int32]) -> None:
         """Set how long first windows' series will learn: here it is known how long a window is."""
@@ -144,26 +151,30 @@ class WidthScores:
         times = (self._no_room_until_ms, self._forgotten_ms)
         return WidthState(self.width_s, *times, self.table.series.tobytes(), self.models.snapshot())
 
-    def restore(self, state: WidthState, *, same_rules: bool) -> None:
+    def rules_used(self) -> set[int]:
+        """Return the indices of rules that series refer to."""
+        return set(np.unique(self.table.series["rule"]).tolist())
+
+    def restore(self, state: WidthState, rules: Mapping[int, int]) -> None:
         """Take series and models of a snapshot.
 
-        same_rules: else each series waits for its next announcement, by which its rules are chosen
-        anew. Raises UnknownVersion for models of another build; the series are taken then.
+        rules: of the snapshot's indices those that hold now, 0 for one that is not there. Raises
+        UnknownVersion for models of another build; the series are taken then.
         """
         self._no_room_until_ms = state.no_room_until_ms
         self._forgotten_ms = state.forgotten_ms
         self.table = SeriesTable(np.frombuffer(state.series, dtype=SERIES))
         found = self.table.series
-        if not same_rules:
-            found["known_ms"], found["rule"] = _UNTOLD, 0
-        used = found["model"][found["model"] >= 0]
+        found["known_ms"][found["known_ms"] == _UNTOLD] = 0
+        before, at = np.unique(found["rule"], return_inverse=True)
+        found["rule"] = np.array([rules.get(one, 0) for one in before.tolist()], dtype=np.int32)[at]
+        has_model = found["model"] >= 0
         try:
-            self.models.restore(state.shards, used)
+            self.models.restore(state.shards, found["model"][has_model])
         except ValueError:
             found["model"] = NO_MODEL
             raise
-        if not same_rules:
-            self.models.set_rules(used, np.zeros(len(used), dtype=np.int32))
+        self.models.set_rules(found["model"][has_model], found["rule"][has_model])
 
     def _change(
         self,
@@ -175,16 +186,14 @@ class WidthScores:
         """Apply what announcements say of series that are there, where it is new."""
         series = self.table.series
         rows = np.flatnonzero(at >= 0)
-        untold = series["known_ms"][at[rows]] == _UNTOLD
         # Of two senders one may not know the type: that takes nothing back but other rules.
         has_type = block.types[rows] != MetricType.UNKNOWN
-        rows = rows[untold | has_type | (series["rule"][at[rows]] != rules[rows])]
+        rows = rows[has_type | (series["rule"][at[rows]] != rules[rows])]
         of = at[rows]
         other_value = series["value"][of] != values[rows]
         other_rule = series["rule"][of] != rules[rows]
-        is_untold = series["known_ms"][of] == _UNTOLD
         series["value"][of], series["rule"][of] = values[rows], rules[rows]
-        series["known_ms"][of[is_untold | other_value]] = block.receive_ms
+        series["known_ms"][of[other_value]] = block.receive_ms
         self._free_models(np.unique(of[other_value]))
         moved = of[other_rule & ~other_value]
         moved = moved[series["model"][moved] >= 0]

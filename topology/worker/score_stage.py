@@ -8,6 +8,7 @@ from schemas.chunks import Format
 from schemas.rollups import CloseBlock, RollupBlock, check_rollups, decode_rollups
 from schemas.score_checkpoints import SCORES, WARMED, ScoresCheckpoint
 from schemas.scores import ScoreBlock, encode_scores
+from schemas.series import SeriesBlock
 from schemas.topics import Topic
 from topology.anomaly_rules import TenantRules, read_rules
 from topology.budget import WorkerBudget
@@ -16,7 +17,7 @@ from topology.runtime import Context
 from topology.worker.emission import Record
 from topology.worker.outbox import Outbox
 from topology.worker.positions import Reading, Start
-from topology.worker.series_feed import SeriesFeed
+from topology.worker.series_feed import Announce, SeriesFeed
 
 # A series' announcement is written together with its first samples, so it is there long before its
 # first window is closed, unless Kafka was slow: then a record waits until it is so old.
@@ -51,7 +52,7 @@ class ScoreWork:
         self._series_offsets: dict[int, int] = {}
 
     def rules_changed(self) -> None:
-        """Take the rules that tenants have now; each engine does so with its next windows."""
+        """Take the rules that tenants have now; each engine does so with what it is given next."""
         self._rules = self._rules.beside(self._tenants.specs())
 
     def begin(
@@ -60,6 +61,8 @@ class ScoreWork:
         """Return the scores of the checkpoint."""
         del start
         settings = self._context.settings
+        if checkpoint is not None:
+            self._rules = self._rules.remembering(checkpoint.scores.rules.values())
         config = ScoresConfig(
             self._rules,
             settings.scores_stored_from,
@@ -77,8 +80,7 @@ class ScoreWork:
                     reason=lost,
                     remedy="observai anomaly warm",
                 )
-            # Without the series of the checkpoint, all announcements that are there are needed.
-            if engine.takes_series(checkpoint.scores):
+            if not engine.needs_announcements(checkpoint.scores):
                 self._series_offsets[partition] = checkpoint.series_offset
         return engine
 
@@ -87,8 +89,15 @@ class ScoreWork:
     ) -> None:
         """Read all announcements that are not in the engines yet."""
         del starts
-        announce = {number: engine.announce for number, engine in engines.items()}
+        announce = {number: self._announcing(engine) for number, engine in engines.items()}
         await self._feed.follow(announce, self._series_offsets)
+
+    def _announcing(self, engine: PartitionScores) -> Announce:
+        def announce(block: SeriesBlock) -> None:
+            engine.replace_rules(self._rules)
+            engine.announce(block)
+
+        return announce
 
     def read(self, payload: bytes, log_ms: int) -> list[Any]:
         """Return closed windows and closes; what else stands in the topic is not for this stage."""

@@ -64,6 +64,19 @@ def test_minutes_add_up_to_the_windows_that_a_close_names() -> None:
     assert last.counts.tolist() == [4]
 
 
+def test_a_minute_published_again_counts_once() -> None:
+    """As after a crash, when its record is in the log twice."""
+    held = Minutes(1 << 20)
+    for at in (0, 1, 2, 3, 4, 3, 4):
+        held.hold(minute(at, [7, 8], [10.0 * (at + 1), 1.0]))
+
+    made = held.take(close(0, 1))
+
+    assert made is not None
+    assert (made.sums / made.counts).tolist() == [30, 1]
+    assert made.increases.tolist() == [30, 30]
+
+
 def test_a_window_scores_as_one_that_came_as_a_whole() -> None:
     """Also where minutes are missing, and over a close of several windows."""
     values = 100 + np.random.default_rng(3).standard_normal(1_000)

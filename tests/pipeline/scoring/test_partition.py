@@ -309,8 +309,17 @@ def test_how_long_it_will_learn_is_known_from_the_first_window_on() -> None:
             assert found.learning_s.tolist() == left_s
 
 
+def restarted(scores: PartitionScores, rules: SeriesRules) -> PartitionScores:
+    """Return the engine of another process, which has other rules."""
+    state = scores.snapshot()
+    again = PartitionScores(ScoresConfig(rules.remembering(state.rules.values())))
+    assert again.restore(state) is None
+    assert not again.needs_announcements(state)
+    return again
+
+
 def test_other_rules_hold_from_the_next_announcement_on() -> None:
-    """A series whose value stays the same keeps what its model has learned."""
+    """Until then a series is scored as before; one of the same value keeps what it has learned."""
     values = noise(300)
     scores = PartitionScores(ScoresConfig())
     scores.announce(announced({7: "load", 8: "heat"}))
@@ -318,20 +327,77 @@ def test_other_rules_hold_from_the_next_announcement_on() -> None:
     scores.feed([both])
     rules = SeriesRules.parse({"rule": [{"metric": "heat", "value": "max"}]})
 
-    other = PartitionScores(ScoresConfig(rules))
-    assert other.restore(scores.snapshot()) is None
+    other = restarted(scores, rules)
     untold = rollups([7, 8], [200, 200], [100.0, 100.0])
 
-    assert other.n_unknown([untold]) == 2
-    assert other.feed([untold]) == []
+    assert other.n_unknown([untold]) == 0
+    (found,) = other.feed([untold])
+    assert found.values.tolist() == [100, 100]
     other.announce(announced({7: "load", 8: "heat"}, receive_ms=untold.receive_ms))
-    later = rollups([7, 8], [201, 201], [100.0, 100.0])
-    assert other.n_unknown([later]) == 0
-    (found,) = other.feed([later])
+    (found,) = other.feed([rollups([7, 8], [201, 201], [100.0, 100.0])])
     learning = dict(zip(found.series_ids.tolist(), found.learning_s.tolist(), strict=True))
     assert learning[7] == 0
     assert learning[8] > 0
     assert dict(zip(found.series_ids.tolist(), found.values.tolist(), strict=True))[8] == 101
+
+
+def test_a_restart_with_other_rules_judges_as_if_there_had_been_none() -> None:
+    """Each series has its rule of before, whatever its index is now, or if it is there no more."""
+    specs = {
+        "stays": {"metric": "a", "direction": "below"},
+        "goes": {"metric": "b", "sensitivity": 2.0},
+        "new": {"metric": "zzz", "least_hours": 9.0},
+    }
+    before = SeriesRules.parse({"rule": [specs["goes"], specs["stays"]]})
+    after = SeriesRules.parse({"rule": [specs["new"], specs["stays"]]})
+    values = noise(300)
+    blocks = [rollups([7, 8, 9], [minute] * 3, [values[minute]] * 3) for minute in range(300)]
+    whole = PartitionScores(ScoresConfig(before))
+    whole.announce(announced({7: "a", 8: "b", 9: "c"}))
+
+    found = rows_of([one for block in blocks[:270] for one in whole.feed([block])])
+    other = restarted(restarted(whole, after), SeriesRules())
+    rest = rows_of(other.feed(blocks[270:]))
+
+    assert rest == rows_of(whole.feed(blocks[270:]))
+    assert len(found) + len(rest) == 900
+    assert rest[7, int(blocks[280].window_starts_ms[0])][2] <= 1
+    assert rest[9, int(blocks[280].window_starts_ms[0])][2] > 1
+    assert other.take_counts()["unknown"] == 0
+    assert sorted(other.snapshot().rules.values()) == sorted(before.index_of)
+
+
+def test_a_checkpoint_that_names_no_rules_has_announcements_read_again() -> None:
+    """As builds wrote it that let series wait for their next announcement."""
+    rules = SeriesRules.parse({"rule": [{"metric": "load", "value": "max"}]})
+    scores = PartitionScores(ScoresConfig(rules))
+    scores.announce(announced({7: "load"}, receive_ms=(1 << 63) - 1))
+    state = msgspec.structs.replace(scores.snapshot(), widths_digest=b"of rules", rules={})
+
+    again = PartitionScores(ScoresConfig(rules))
+    assert again.restore(state) is None
+
+    assert again.needs_announcements(state)
+    again.announce(announced({7: "load"}))
+    (found,) = again.feed([rollups([7], [0], [1.0])])
+    assert found.values.tolist() == [2.0]
+    assert list(again.snapshot().rules) == [1]
+
+
+def test_a_width_that_is_new_has_announcements_read_again() -> None:
+    state = PartitionScores(ScoresConfig()).snapshot()
+    wider = PartitionScores(ScoresConfig(SeriesRules(widths_s={"t": [10, 60]})))
+
+    assert wider.needs_announcements(state)
+
+
+def test_a_window_that_is_passed_over_for_a_late_announcement_is_counted() -> None:
+    scores = PartitionScores(ScoresConfig())
+    scores.announce(announced({7: "load", 8: "a_bucket"}, receive_ms=T0_MS + 500))
+
+    assert scores.feed([rollups([7, 8], [0, 0], [1.0, 1.0], receive_ms=T0_MS + 499)]) == []
+
+    assert scores.take_counts()["unknown"] == 1
 
 
 def test_a_type_that_becomes_known_begins_a_new_model() -> None:
@@ -484,5 +550,5 @@ def test_series_of_another_layout_are_learned_anew() -> None:
     lost = again.restore(state)
 
     assert lost == "series of layout 1, this build knows 3"
-    assert not again.takes_series(state)
+    assert again.needs_announcements(state)
     assert again.n_unknown([rollups([7], [0], [1.0])]) == 1

@@ -208,6 +208,14 @@ async def test_rules_of_a_tenant_are_followed(worker_settings: Settings) -> None
 
         await wait_until_async(is_left_out, 20, "series a is left out")
 
+    # With other rules than its checkpoint's, a worker goes on by those that series had.
+    n_rows = len((await scored(worker_settings))[0])
+    async with producing(worker_settings) as producer:
+        await producer.send_and_wait(topic, None, key=record[0], partition=0)
+    await publish_windows(worker_settings, [rollups([1, 2], [minute] * 2, [1.0, 2.0])])
+    async with running(worker, make_context("worker", worker_settings)):
+        await wait_for_rows(worker_settings, n_rows + 1)
+
 
 async def test_models_of_another_build_are_learned_anew(
     worker_settings: Settings, monkeypatch: pytest.MonkeyPatch
