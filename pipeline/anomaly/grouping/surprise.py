@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.anomaly.grouping.windows import Traits
+from schemas.series import METRIC_LABEL
 
 HOUR_S, DAY_S = 3600, 86_400
 # A trait that was never seen may still have had bad luck.
@@ -31,7 +32,8 @@ class Usual:
     """How often series of each trait became anomalous in the day before an hour.
 
     counts: int64 (number of traits,). span_s: for how long it is known, a day at most. n_alike: of
-    the label with most values that had onsets, how many: hosts of a large fleet.
+    the label with most values that had onsets, how many: hosts of a large fleet. Metrics do not
+    count: many of these make no fleet of a few hosts.
     """
 
     counts: NDArray[np.int64]
@@ -55,6 +57,7 @@ class Usual:
         span_s = min(max(hour_s - since_s, HOUR_S), DAY_S)
         counts = traits.count(series[first:end])
         of_label = Counter(traits.names[at][0] for at in np.flatnonzero(counts).tolist())
+        of_label.pop(METRIC_LABEL, None)
         return cls(counts, float(span_s), max(of_label.values(), default=0))
 
     def mean(self, trait: int, within_s: float) -> float:

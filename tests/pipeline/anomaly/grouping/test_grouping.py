@@ -148,6 +148,28 @@ def test_many_labels_are_not_many_hosts() -> None:
     assert events_of([*before, *rows[:3]], labels) == []
 
 
+def test_many_metrics_are_not_many_hosts() -> None:
+    """Each of 150 metrics has had onsets; of two hosts, eight series are more than chance."""
+    before = [(series, 4 * series - 1_400, 1.5) for series in range(300)]
+    rows = [(150 + 7 * at, 5, 1.5) for at in range(8)]
+
+    (event,) = events_of([*before, *rows], fleet(2, 150))
+
+    assert event.common == [("env", "prod"), ("host", "h1")]
+    assert len(event.series) == 8
+
+
+def test_what_all_three_hosts_have_is_an_event() -> None:
+    """One metric in one minute: no alarm is among the day's highest, nor is there a fourth host."""
+    before = [(series, 3 * series - 1_400, 1.5, 1.48) for series in range(450)]
+    rows = [(150 * host + 7, 5, 1.5, 1.48) for host in range(3)]
+
+    (event,) = events_of([*before, *rows], fleet(3, 150))
+
+    assert event.common == [("__name__", "m7"), ("env", "prod")]
+    assert len(event.series) == 3
+
+
 def test_late_members_join_while_the_event_is_fresh() -> None:
     """Minutes        0    5    10   15   20 ... 60
     event            ######
