@@ -69,13 +69,26 @@ class ActiveSeries:
             room = min(room, _room(most_begun, self._count(self._begun, tenant, minute, 60)))
             return self._add(tenant, keys, minute, room, is_new=1)
 
-    def note(self, tenant: str, series_ids: NDArray[np.uint64], minute: int) -> None:
-        """Count series that were announced, perhaps by another edge, perhaps a while ago."""
+    def counts(self, minute: int) -> dict[str, int]:
+        """Return how many series each tenant has active; 0 for one that had some before."""
+        with self._lock:
+            self._move_to(minute)
+            minutes = np.arange(self._minute - WINDOW_MIN + 1, self._minute + 1) % _RING
+            of_row = self._announced[:, minutes].sum(axis=1)
+            return dict(zip(self._tenants, of_row.tolist(), strict=False))
+
+    def note(
+        self, tenant: str, series_ids: NDArray[np.uint64], minute: int, *, is_new: bool = False
+    ) -> None:
+        """Count series that were announced, perhaps by another edge, perhaps a while ago.
+
+        is_new: whether those that are not active have just begun.
+        """
         keys = salted(series_ids, tenant_hash(tenant))
         with self._lock:
             self._move_to(minute)
             if minute > self._minute - WINDOW_MIN:
-                self._add(tenant, keys, minute, _NO_LIMIT, is_new=0)
+                self._add(tenant, keys, minute, _NO_LIMIT, int(is_new))
 
     def _sum(self, counts: NDArray[np.int64], tenant: str, minute: int, n_minutes: int) -> int:
         with self._lock:

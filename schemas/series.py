@@ -99,6 +99,24 @@ def decode_series(payload: bytes) -> list[SeriesBlock]:
     return [_decode(reader) for reader in read_blocks(payload, frozenset({Kind.SERIES}))]
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesTold:
+    """Which series a block announces, and when. series_ids: uint64 (n,)."""
+
+    tenant: str
+    receive_ms: int
+    series_ids: NDArray[np.uint64]
+
+
+def decode_series_ids(payload: bytes) -> list[SeriesTold]:
+    """Decode a record without its labels, as who only counts does. Raises as decode_series."""
+    told = []
+    for reader in read_blocks(payload, frozenset({Kind.SERIES})):
+        ids = reader.plain(reader.header.n, "<u8").astype(np.uint64, copy=False)
+        told.append(SeriesTold(reader.header.tenant, reader.header.receive_ms, ids))
+    return told
+
+
 def _encode(block: SeriesBlock) -> bytes:
     header = Header(Kind.SERIES, block.tenant, block.receive_ms, block.retention_days, len(block))
     units = [unit.encode() for unit in block.units]

@@ -60,6 +60,13 @@ def test_announcements_of_other_edges_count_but_do_not_begin_series() -> None:
     assert active.admit("a", ids(1, 2, 4, 5), T0, 3, 1).tolist() == [True, True, True, False]
     assert active.count_begun("a", T0) == 0
 
+    active.note("a", ids(4, 6), T0, is_new=True)
+    active.note("b", ids(4), T0, is_new=True)
+
+    assert (active.count_begun("a", T0), active.count_begun("b", T0)) == (1, 1)
+    assert active.counts(T0) == {"a": 4, "b": 1}
+    assert active.counts(T0 + WINDOW_MIN) == {"a": 0, "b": 0}
+
 
 def test_what_has_no_room_in_memory_is_let_pass() -> None:
     active = ActiveSeries(2)

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import InvalidRecord
-from schemas.series import Announcement, MetricType, decode_series, encode_series, series_block
+from schemas.series import (
+    Announcement,
+    MetricType,
+    decode_series,
+    decode_series_ids,
+    encode_series,
+    series_block,
+)
 from tests.strategies import labels
 
 
@@ -22,6 +29,9 @@ def test_labels_types_and_units_survive(
     assert block.types.tolist() == [one.type for one in announcements]
     assert block.units == [one.unit for one in announcements]
     assert block.series_ids.tolist() == list(range(len(series)))
+    (told,) = decode_series_ids(encode_series([block]))
+    assert (told.tenant, told.receive_ms) == ("t", 5)
+    assert told.series_ids.tolist() == block.series_ids.tolist()
 
 
 def test_labels_stand_sorted_by_name() -> None:

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Coroutine
 
-from aiokafka import AIOKafkaProducer
-
 from pipeline.warm_edge import compile_edge
 from topology.config_feed import ConfigFeed
 from topology.disk import disk_of_broker, watch_disk
 from topology.edge.http import Edge, Parts
 from topology.edge.intake import Registry
+from topology.edge.peer_series import PeerSeries
 from topology.edge.peers import Peers
 from topology.edge.publisher import Publisher
 from topology.edge.quotas import Quotas
@@ -18,6 +17,9 @@ from topology.producer import make_producer
 from topology.reports import Reports
 from topology.runtime import Context
 from topology.topics import ensure_topics
+
+# A start takes so long at most for the series of an hour; see PeerSeries for what comes after.
+_WAIT_FOR_SERIES_S = 5.0
 
 
 async def edge(context: Context) -> None:
@@ -28,17 +30,25 @@ async def edge(context: Context) -> None:
     producer = make_producer(context.settings)
     registry = Registry(context.settings)
     peers = Peers(context, producer, registry)
-    parts = _make_parts(context, feed, producer, peers, registry)
+    series = PeerSeries(context, producer, registry.active)
+    parts = Parts(
+        feed.ring,
+        registry,
+        Publisher(context, producer, registry.known),
+        Quotas(registry.active, peers.n_live, series.is_complete),
+        Rejections(context.log),
+        disk_of_broker(context.settings),
+    )
     reports = Reports(context, producer, feed.ring, parts.rejections.take)
     # Beside the wait for the broker: the first request would wait for it.
     kernels = asyncio.create_task(asyncio.to_thread(compile_edge))
     await context.serve(Edge(context, parts).routes())
     await ensure_topics(context.settings)
     await producer.start()
-    tasks = _begin(context, parts, [reports.run(), peers.run()])
+    tasks = _begin(context, parts, [reports.run(), peers.run(), series.run()])
     try:
         await feed.start(on_change=lambda: health.set("tenants", None))
-        await kernels
+        await asyncio.gather(kernels, series.wait(_WAIT_FOR_SERIES_S))
         health.set("start", None)
         await context.stopping.wait()
     finally:
@@ -52,23 +62,6 @@ async def edge(context: Context) -> None:
         await feed.stop()
         # A broker that is away would keep stop() waiting for ever (aiokafka's issue 1101).
         await asyncio.wait_for(producer.stop(), 3)
-
-
-def _make_parts(
-    context: Context,
-    feed: ConfigFeed,
-    producer: AIOKafkaProducer,
-    peers: Peers,
-    registry: Registry,
-) -> Parts:
-    return Parts(
-        feed.ring,
-        registry,
-        Publisher(context, producer, registry.known),
-        Quotas(registry.active, peers.n_live),
-        Rejections(context.log),
-        disk_of_broker(context.settings),
-    )
 
 
 def _begin(

@@ -1,12 +1,11 @@
-"""What edges tell each other through Kafka: who is alive or elected, which series began, types.
+"""What edges tell each other on topic `edges`: who is alive or elected, and types of metrics.
 
 Each edge says every few seconds on topic `edges` that it is alive; one that is not heard of for
 LIVE_S is gone. A tenant's rate is divided by their number. An edge that dies leaves the others with
 too small a share for LIVE_S, never with too large a one: who cannot reach Kafka takes no samples.
 
-Announcements on topic `series` are read back by all, so each counts the series of all, an hour back
-when it starts. Families of metrics are told of with the sign of life, and read some minutes back:
-those that its senders repeat are told of again within that time.
+Families of metrics are told of with the sign of life, and read some minutes back: those that its
+senders repeat are told of again within that time.
 """
 
 import asyncio
@@ -17,17 +16,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from pipeline.active_series import WINDOW_MIN
 from pipeline.election import Cluster, Leader
 from pipeline.metric_table import FRESH_MIN
 from schemas.edges import EdgeAlive, LeaderHeard, decode_alive, encode_alive
 from schemas.errors import InvalidRecord, UnknownVersion
-from schemas.series import decode_series
 from schemas.topics import Topic
 from topology.clock import now_ms
 from topology.edge.intake import Registry
 from topology.runtime import Context
-from topology.topics import METADATA_AGE_MS
 
 EVERY_S = 5.0
 LIVE_S = 15.0
@@ -40,7 +36,7 @@ _SAY_AGAIN_S = 3600.0
 
 
 class Peers:
-    """Counts the live edges, and all edges' series."""
+    """Counts the live edges, and hears what they tell."""
 
     def __init__(
         self,
@@ -53,13 +49,11 @@ class Peers:
         self._name = f"{socket.gethostname()}/{settings.slot}/{port}"
         self._context = context
         self._producer = producer
-        self._active = registry.active
         self._election = registry.pairs.election
         self._metadata = registry.metadata
         # When it was last said that there is no room for a tenant's metadata.
         self._said_s: dict[str, float] = {}
         self._edges = TopicPartition(settings.topic(Topic.EDGES), 0)
-        self._series = settings.topic(Topic.SERIES)
         self._is_started = False
         # Records of topic edges before this offset and time say nothing of who is alive.
         self._live_from, self._live_since_ms = 0, 0
@@ -71,7 +65,6 @@ class Peers:
             enable_auto_commit=False,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             auto_offset_reset="earliest",
-            metadata_max_age_ms=METADATA_AGE_MS,
         )
 
     def n_live(self) -> int:
@@ -140,45 +133,27 @@ class Peers:
         await self._assign()
         while True:
             batches = await self._consumer.getmany(timeout_ms=500, max_records=_RECORDS_AT_ONCE)
-            for place, records in batches.items():
+            for records in batches.values():
                 for record in records:
-                    self._take(place, record)
-            if not batches:
-                await self._assign()
+                    self._take(record)
 
     async def _assign(self) -> None:
-        """Read all there is of the last minutes and the last hour, and partitions that are new."""
-        numbers = self._consumer.partitions_for_topic(self._series) or set()
-        wanted = {self._edges, *(TopicPartition(self._series, one) for one in numbers)}
-        old = self._consumer.assignment()
-        if not wanted - old:
+        """Read from the last minutes on, once."""
+        place = self._edges
+        if self._consumer.assignment():
             return
-        positions = {place: await self._consumer.position(place) for place in old}
-        window_ms = {self._edges: FRESH_MIN * _MINUTE_MS}
-        since = {
-            place: now_ms() - window_ms.get(place, WINDOW_MIN * _MINUTE_MS)
-            for place in wanted - old
-        }
-        found = await self._consumer.offsets_for_times(since)
-        ends = await self._consumer.end_offsets(list(since))
-        if self._edges in since:
-            self._live_from, self._live_since_ms = ends[self._edges], now_ms() - int(LIVE_S * 1000)
-        self._consumer.assign(list(wanted))
-        for place in wanted:
-            at = found.get(place)
-            offset = positions.get(place, at.offset if at else ends.get(place, 0))
-            self._consumer.seek(place, offset)
+        since = {place: now_ms() - FRESH_MIN * _MINUTE_MS}
+        at = (await self._consumer.offsets_for_times(since)).get(place)
+        self._live_from = (await self._consumer.end_offsets([place]))[place]
+        self._live_since_ms = now_ms() - int(LIVE_S * 1000)
+        self._consumer.assign([place])
+        self._consumer.seek(place, at.offset if at else self._live_from)
 
-    def _take(self, place: TopicPartition, record: ConsumerRecord) -> None:
+    def _take(self, record: ConsumerRecord) -> None:
         try:
-            if place == self._edges:
-                self._hear(decode_alive(record.value or b""), record)
-                return
-            for block in decode_series(record.value or b""):
-                self._active.note(block.tenant, block.series_ids, block.receive_ms // _MINUTE_MS)
+            self._hear(decode_alive(record.value or b""), record)
         except (InvalidRecord, UnknownVersion) as error:
-            # The archive reads the announcements, too, and does what has to be done.
-            self._context.log.warning("passed over", topic=place.topic, error=str(error))
+            self._context.log.warning("passed over", topic=self._edges.topic, error=str(error))
 
     def _hear(self, alive: EdgeAlive, record: ConsumerRecord) -> None:
         # What this edge itself has told, too: before it was started again.

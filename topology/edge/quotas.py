@@ -25,11 +25,15 @@ _NO_INDEXES = np.empty(0, dtype=np.int64)
 class Quotas:
     """Token buckets of tenants, of which this edge has its share, and the count of their series.
 
-    n_edges: how many edges are alive, this one among them.
+    n_edges: how many edges are alive, this one among them. knows_active: whether the series that
+    were active at the start are counted; until then none is refused, and none is a new one.
     """
 
-    def __init__(self, active: ActiveSeries, n_edges: Callable[[], int]) -> None:
+    def __init__(
+        self, active: ActiveSeries, n_edges: Callable[[], int], knows_active: Callable[[], bool]
+    ) -> None:
         self._active = active
+        self._knows_active = knows_active
         self._n_edges = n_edges
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -68,14 +72,13 @@ class Quotas:
     def limit_series(self, intake: Intake, now_ms: int) -> Intake:
         """Return the intake without the samples of series that are one too many; of any thread."""
         tenant, minute = intake.tenant, now_ms // MINUTE_MS
+        if not self._knows_active():
+            for block in intake.new_series:
+                self._active.note(tenant.name, block.series_ids, minute)
+            return intake
+        most = (tenant.active_series, tenant.new_series_per_hour)
         allowed = [
-            self._active.admit(
-                tenant.name,
-                block.series_ids,
-                minute,
-                tenant.active_series,
-                tenant.new_series_per_hour,
-            )
+            self._active.admit(tenant.name, block.series_ids, minute, *most)
             for block in intake.new_series
         ]
         if all(mask.all() for mask in allowed):

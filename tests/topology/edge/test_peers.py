@@ -37,7 +37,7 @@ async def test_an_old_record_tells_of_types_and_of_nobody_alive() -> None:
     for at, (offset, age_ms, name) in enumerate(
         [(3, old_ms, "gone"), (9, 1_000, "recent"), (10, old_ms, "slow clock")]
     ):
-        peers._take(peers._edges, record(offset, age_ms, name=name, families=told))
+        peers._take(record(offset, age_ms, name=name, families=told))
 
         assert peers.n_live() == (1, 2, 3)[at]
     assert len(registry.metadata.of("acme").slots)
@@ -67,7 +67,7 @@ async def test_an_edge_hears_of_types_what_it_told_before_its_own_restart() -> N
     peers = Peers(make_context("edge", Settings()), cast("AIOKafkaProducer", None), registry)
     told = [FamiliesTold("acme", [("up", MetricType.GAUGE, "")])]
 
-    peers._take(peers._edges, record(0, 60_000, name=peers._name, families=told))
+    peers._take(record(0, 60_000, name=peers._name, families=told))
 
     assert peers.n_live() == 1
     assert len(registry.metadata.of("acme").slots)
