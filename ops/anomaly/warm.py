@@ -22,7 +22,6 @@ from schemas.rollups import RollupBlock
 from schemas.score_checkpoints import WARMED, ScoresCheckpoint
 from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
 from schemas.topics import Topic, series_range
-from topology.anomaly_rules import read_rules
 from topology.budget import WorkerBudget
 from topology.producer import make_producer
 from topology.settings import Settings
@@ -62,7 +61,7 @@ async def warm(settings: Settings, live: Live, days: int, say: Say) -> dict[int,
     Raises ApiError, KafkaError or PartitionsError.
     """
     places = await _places(settings)
-    rules = rules_of(settings, live)
+    rules = rules_of(live)
     producer = make_producer(settings)
     await producer.start()
     try:
@@ -105,8 +104,11 @@ async def _places(settings: Settings) -> dict[int, _Places]:
         await consumer.stop()
 
 
-def rules_of(settings: Settings, live: Live) -> SeriesRules:
-    """Return the rules that workers follow: the file's, and before them those of tenants."""
+def rules_of(live: Live) -> SeriesRules:
+    """Return the rules that the store has of its file, and before them those of tenants.
+
+    So they do not depend on the settings of who asks, as those of workers do not.
+    """
     admin = Admin(live.service)
     try:
         specs = {
@@ -115,7 +117,7 @@ def rules_of(settings: Settings, live: Live) -> SeriesRules:
             )
             for tenant in live.tenants()
         }
-        return read_rules(settings.anomaly_rules).beside(specs)
+        return SeriesRules.parse(admin.ask("GET", "/score-rules")).beside(specs)
     except ValueError as error:
         raise PartitionsError(f"anomaly_rules: {error}") from None
 

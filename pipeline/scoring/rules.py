@@ -149,6 +149,10 @@ class SeriesRules:
             raise ValueError(str(error)) from None
         return cls(file.rule, file.widths)
 
+    def document(self) -> dict[str, Any]:
+        """Return the file's rules as `parse` takes them."""
+        return {"rule": [plain(spec) for spec in self._of_file], "widths": self._widths_s}
+
     def widths_of(self, tenant: str) -> list[int]:
         """Return the widths of the windows that are scored."""
         default = self._widths_s.get("default", DEFAULT_WIDTHS_S)

@@ -102,7 +102,8 @@ def _by_admin(dice: random.Random, victim: Victim) -> Attempt:
     scopes = ["read", "write", "admin"]
     requests: list[tuple[str, str, Any]] = [
         *(("GET", f"/{what}?tenant={name}", None) for what in ("keys", "audit", "cardinality")),
-        *(("GET", path, None) for path in ("/tenants", f"/tenants/{name}", "/keys?tenant=default")),
+        *(("GET", path, None) for path in ("/tenants", f"/tenants/{name}", "/score-rules")),
+        ("GET", "/keys?tenant=default", None),
         ("POST", "/skips", {"topic": "samples", "partition": 0, "until_offset": 9}),
         *(("GET", f"/tenants/{name}/score-rules", None), ("DELETE", f"/tenants/{name}", None)),
         ("PATCH", f"/tenants/{name}", {"set": {"retention_days": 1}}),

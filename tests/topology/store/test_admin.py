@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tomllib
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -421,6 +422,8 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     bearer = {"Authorization": f"Bearer {reader}"}
     held = await store.http.get("/api/v1/score-rules", headers=bearer)
     nobody = await store.http.get("/api/v1/score-rules")
+    of_file = await store.ask("GET", "/score-rules")
+    not_operator = await store.ask("GET", "/score-rules", key=own)
     shown = await store.ask("GET", path)
     none = await store.ask("PUT", path, json={"rule": []})
     await store.followed(lambda ring: not ring.score_rules.of(tenant).rules, "no rules")
@@ -430,7 +433,8 @@ async def test_a_tenant_says_what_of_its_series_is_scored(store: Store, tenant: 
     assert "rule[0] metric='('" in wrong.json()["error"]
     assert "101 rules: a tenant may have 100" in many.json()["error"]
     assert (refused.status_code, of_other.status_code) == (403, 403)
-    assert nobody.status_code == 401
+    assert (nobody.status_code, not_operator.status_code) == (401, 403)
+    assert of_file.json() == tomllib.loads(OPERATORS_RULES)
     assert held.json() == {
         "tenant": tenant,
         "rule": [*rules["rule"], {"metric": "noisy", "exclude": True}],

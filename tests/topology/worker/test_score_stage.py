@@ -1,7 +1,7 @@
 """The score stage over a real broker: what it publishes, and what it survives."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -18,9 +18,13 @@ from schemas.topics import Topic
 from tests.pipeline.scoring.windows import announced, rollups
 from tests.topology.running import bootstrap, make_context, producing, read_topic, running
 from tests.waiting import wait_until_async
+from topology.anomaly_rules import TenantRules
 from topology.runtime import Context
-from topology.settings import Settings
+from topology.settings import Settings, load_settings
 from topology.worker.main import worker
+from topology.worker.positions import Start
+from topology.worker.score_stage import ScoreWork
+from topology.worker.series_feed import Announce
 
 pytestmark = pytest.mark.broker
 
@@ -215,6 +219,31 @@ async def test_rules_of_a_tenant_are_followed(worker_settings: Settings) -> None
     await publish_windows(worker_settings, [rollups([1, 2], [minute] * 2, [1.0, 2.0])])
     async with running(worker, make_context("worker", worker_settings)):
         await wait_for_rows(worker_settings, n_rows + 1)
+
+
+class MemoryFeed:
+    """Holds what takes a partition's announcements."""
+
+    def __init__(self) -> None:
+        self.announce: dict[int, Announce] = {}
+
+    async def follow(self, announce: Mapping[int, Announce], offsets: Mapping[int, int]) -> None:
+        assert offsets == dict.fromkeys(announce, 0)
+        self.announce = dict(announce)
+
+
+async def test_an_announcement_is_taken_by_the_newest_rules() -> None:
+    """Though no window has come since they changed."""
+    context, feed, tenants = make_context("worker", load_settings()), MemoryFeed(), TenantRules()
+    work = ScoreWork(context, feed, tenants)  # type: ignore[arg-type]
+    engine = work.begin(1, None, Start(0), 2)
+    await work.assigned({1: engine}, {})
+
+    tenants.apply("t", ScoreRulesRecord("t", [{"metric": "a", "exclude": True}]))
+    work.rules_changed()
+    feed.announce[1](announced({1: "a", 2: "b"}))
+
+    assert engine.n_series()["left_out"] == 1
 
 
 async def test_models_of_another_build_are_learned_anew(

@@ -1,7 +1,8 @@
 """What of a tenant is scored, and what counts: its rules, and all that hold for it.
 
 `/api/v1/admin/tenants/NAME/score-rules` are a tenant's own, `/api/v1/score-rules` those and the
-operator's after them, as the workers follow them for the tenant of the key.
+operator's after them, as the workers follow them for the tenant of the key. The operator's file as
+a whole is `/api/v1/admin/score-rules`, for his keys.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from pipeline.scoring.rules import SeriesRules, parse_rules_of_tenant, plain
 from schemas.config import ConfigRecord, ScoreRulesRecord, encode_entry
-from topology.http import Refused, administered, authorize, measured_route
+from topology.http import Refused, administered, authorize, authorize_operator, measured_route
 from topology.keys import KeyRing
 from topology.metrics import Metrics
 from topology.openapi import Spec
@@ -24,6 +25,7 @@ from topology.store.admin.tenants import PATH as TENANTS_PATH
 
 PATH = TENANTS_PATH + "/{name}/score-rules"
 ALL_PATH = "/api/v1/score-rules"
+FILE_PATH = "/api/v1/admin/score-rules"
 _MOST_RULES = 100
 
 
@@ -47,9 +49,17 @@ class AllRules(msgspec.Struct):
     widths: list[int]
 
 
+class FileRules(msgspec.Struct):
+    """The operator's rules, and of tenants or `default` the widths scored, in s: as in his file."""
+
+    rule: list[dict[str, Any]]
+    widths: dict[str, list[int]]
+
+
 _SHOW = Spec("shows a tenant's rules of scores", answer=RulesShown)
 _REPLACE = Spec("puts others in place of a tenant's rules", NewRules, answer=RulesShown)
 _SHOW_ALL = Spec("shows all rules of scores that hold for the key's tenant", answer=AllRules)
+_SHOW_FILE = Spec("shows the operator's rules of scores", answer=FileRules)
 
 
 class ScoreRulesApi:
@@ -69,6 +79,7 @@ class ScoreRulesApi:
             measured_route(PATH, ["GET"], self._show, self._metrics, spec=_SHOW),
             measured_route(PATH, ["PUT"], self._replace, self._metrics, spec=_REPLACE),
             measured_route(ALL_PATH, ["GET"], self._show_all, self._metrics, spec=_SHOW_ALL),
+            measured_route(FILE_PATH, ["GET"], self._show_file, self._metrics, spec=_SHOW_FILE),
         ]
 
     async def _show(self, request: Request) -> Response:
@@ -83,6 +94,10 @@ class ScoreRulesApi:
         ]
         rules = [*self._ring.score_rules.of(name).rules, *of_operator]
         return json_response(AllRules(name, rules, self._of_file.widths_of(name)))
+
+    async def _show_file(self, request: Request) -> Response:
+        authorize_operator(self._ring, request)
+        return json_response(FileRules(**self._of_file.document()))
 
     async def _replace(self, request: Request) -> Response:
         tenant = administered(self._ring, request, request.path_params["name"])
