@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import resource
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -12,9 +11,10 @@ from typing import Any
 
 import uvicorn
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from topology.places import Places
 from topology.web import REQUEST_ID
 
 KEEP_ALIVE_S = 75
@@ -22,19 +22,22 @@ HEAD_S = 15.0
 MAX_HEAD_BYTES, MAX_HEADERS = 64 << 10, 100
 # Answered whatever is going on: who asks for them decides whether this process goes on.
 _ALWAYS = {b"/livez", b"/readyz", b"/metrics"}
-_FILES_WANTED = 65_536
 _RETRY_AFTER_S = "2"
+# So long the body of a refused request is read and dropped: who is still sending when the
+# connection closes sees it reset, and no answer.
+LINGER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What connections of a process may take, and what answers of the protocol itself have.
 
-    headers: those of every answer. around: puts around an application what the role's own has.
+    places: those of this server's connections. headers: those of every answer. around: puts around
+    an application what the role's own has.
     """
 
     body_timeout_s: float
-    max_connections: int
+    places: Places
     headers: Mapping[str, str]
     around: Callable[[ASGIApp], ASGIApp]
 
@@ -42,9 +45,9 @@ class Bounds:
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. Who is slow, or sends a head without end, is answered once and cut off.
 
-    A head has HEAD_S and MAX_HEAD_BYTES; a body has body_timeout_s as a whole, so that a byte now
-    and then keeps no place; a connection without a request has KEEP_ALIVE_S. Requests on more
-    connections than there may be get 503.
+    A head has HEAD_S and MAX_HEAD_BYTES, and HEAD_S the first byte of a connection; a body has
+    body_timeout_s as a whole, so that a byte now and then keeps no place; between requests there
+    are KEEP_ALIVE_S. Requests on connections without a place get 503.
     """
 
     bounds: Bounds
@@ -60,12 +63,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         """Wait for the first request."""
         super().connection_made(transport)
-        self._within(KEEP_ALIVE_S, 0, "")
+        self._within(HEAD_S, 0, "")
+        self.bounds.places.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_wait()
+        self.bounds.places.leave(self)
         super().connection_lost(exc)
+
+    def cut(self) -> None:
+        """Close at once."""
+        self._is_refused = True
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and look how long the head has grown."""
@@ -95,14 +105,8 @@ class LimitedProtocol(HttpToolsProtocol):
             seconds, 408, f"the body did not arrive within {seconds:.0f} s (body_timeout_s)"
         )
         self.app = self._application
-        n, most = len(self.connections), self.bounds.max_connections
-        if n > most and self.url not in _ALWAYS:
-            message = (
-                f"{n} connections, where this process takes {most} (OBSERVAI_MAX_CONNECTIONS): "
-                "keep fewer open, or raise it"
-            )
-            headers = {"Retry-After": _RETRY_AFTER_S, "Connection": "close"}
-            self.app = self.bounds.around(JSONResponse({"error": message}, 503, headers))
+        if self.url not in _ALWAYS and not self.bounds.places.has_place(self):
+            self.app = self.bounds.around(_no_place(self.bounds.places))
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -151,6 +155,25 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _no_place(places: Places) -> ASGIApp:
+    """Return what answers a request on a connection without a place."""
+    message = (
+        f"{len(places)} connections, where this process takes {places.most} "
+        "(OBSERVAI_MAX_CONNECTIONS): keep fewer open, or raise it"
+    )
+    headers = {"Retry-After": _RETRY_AFTER_S, "Connection": "close"}
+    answer = JSONResponse({"error": message}, 503, headers)
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (await receive()).get("more_body"):
+                    pass
+        await answer(scope, receive, send)
+
+    return refuse
+
+
 class Server(uvicorn.Server):
     """A server that leaves signals to the role, and wakes up once a second, not ten times."""
 
@@ -189,11 +212,3 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(
             f"cannot listen on {host}:{port}: {error.strerror}; free it or choose another base port"
         ) from None
-
-
-def allow_connections() -> None:
-    """Raise the number of files that this process may have open, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(_FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

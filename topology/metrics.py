@@ -41,6 +41,12 @@ class Metrics:
             ["tenant", "code"],
             registry=registry,
         )
+        self.connections_refused = Counter(
+            "observai_connections_refused_total",
+            "Connections for which there was no place: their requests got 503, or they were cut.",
+            ["how"],
+            registry=registry,
+        )
         self.edges_live = Gauge(
             "observai_edges_live",
             "Edges that share the tenants' rates, as this edge knows them.",

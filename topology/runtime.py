@@ -23,7 +23,6 @@ from topology.http_server import (
     KEEP_ALIVE_S,
     Bounds,
     Server,
-    allow_connections,
     listen,
     protocol_of,
 )
@@ -31,6 +30,7 @@ from topology.logs import configure_logs
 from topology.memory import give_back_large_arrays
 from topology.metrics import Metrics
 from topology.openapi import Documented, Error, Spec, document_route
+from topology.places import Places, allow_files, places_for
 from topology.settings import Settings
 from topology.tls import tls_of
 from topology.web import Web, unrouted
@@ -110,8 +110,7 @@ class Context:
         """Serve the routes and the health endpoints on the role's port until the role ends."""
         tls = tls_of(self.settings)
         web = self._application(routes, is_tls=tls is not None)
-        most = self.settings.max_connections
-        bounds = Bounds(self.settings.body_timeout_s, most, web.security, web.around)
+        bounds = Bounds(self.settings.body_timeout_s, self._places(), web.security, web.around)
         config = uvicorn.Config(
             web,
             host=self.settings.host,
@@ -149,6 +148,19 @@ class Context:
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._watches.clear()
 
+    def _places(self) -> Places:
+        """Return the places of connections, within what the system lets this process open."""
+        wanted, n_files = self.settings.max_connections, allow_files()
+        most, room = places_for(wanted, n_files)
+        if most < wanted:
+            self.log.warning(
+                "fewer connections than OBSERVAI_MAX_CONNECTIONS: raise the limit of open files",
+                max_connections=wanted,
+                taken=most,
+                open_files=n_files,
+            )
+        return Places(most, room, self.log, self.metrics.connections_refused)
+
     def _application(self, routes: Sequence[BaseRoute], *, is_tls: bool) -> Web:
         """Return the role's application, with what every answer has."""
         every = [*routes, *self._health_routes()]
@@ -181,7 +193,7 @@ class Context:
 def run_role(role: str, settings: Settings, main: Callable[[Context], Awaitable[None]]) -> int:
     """Run a role until a signal, the end of its parent or a failure; return the exit code."""
     give_back_large_arrays()
-    allow_connections()
+    allow_files()
     name = settings.process_name(role)
     log = configure_logs(name, settings.data_dir / "logs", settings.log_level)
     _leave_with_parent()

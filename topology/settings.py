@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         60, ge=1, le=3600, description="an HTTP body that takes longer to arrive is cut off"
     )
     max_connections: int = Field(
-        2000, ge=10, description="HTTP connections of a process; on more, requests get 503"
+        2000, ge=10, description="HTTP connections of a process; more get 503, many more are cut"
     )
     tls_cert: Path | None = Field(
         None, description="certificate chain as PEM, read again when it changes; unset: no TLS"

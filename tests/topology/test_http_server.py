@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ops.ports import free_base_port
 from tests.topology.running import make_context
-from topology import http_server
+from topology import http_server, places
 from topology.settings import Settings, load_settings
 
 
@@ -114,6 +114,9 @@ async def test_pipelined_requests_are_answered_in_their_order(settings: Settings
     assert bodies == [b"5", b"0", b"70000", b"1", b"ok\n"]
 
 
+LARGE = 5 << 20
+
+
 async def test_connections_above_the_limit_get_503_and_health_is_answered(
     settings: Settings,
 ) -> None:
@@ -124,8 +127,8 @@ async def test_connections_above_the_limit_get_503_and_health_is_answered(
         for _ in range(10):
             _, writer = await asyncio.open_connection("127.0.0.1", settings.port)
             all_.callback(writer.close)
-        head = POST + b"X-Request-Id: abc\r\nContent-Length: 0\r\n\r\n"
-        refused = await talk(settings, head)
+        head = POST + b"X-Request-Id: abc\r\nContent-Length: %d\r\n\r\n" % LARGE
+        refused = await talk(settings, head, bytes(LARGE))
         health = await talk(settings, LAST)
 
     head, _, body = refused.partition(b"\r\n\r\n")
@@ -136,3 +139,42 @@ async def test_connections_above_the_limit_get_503_and_health_is_answered(
         "11 connections, where this process takes 10 (OBSERVAI_MAX_CONNECTIONS): "
     )
     assert health.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_idle_connections_are_bounded_and_health_is_answered_among_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten have a place, the newest 20 of the others stay open; nobody has sent anything."""
+    monkeypatch.setattr(places, "ROOM", 20)
+    async with (
+        served(settings.model_copy(update={"max_connections": 10})),
+        AsyncExitStack() as all_,
+    ):
+        readers = []
+        for _ in range(100):
+            reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+            all_.callback(writer.close)
+            readers.append(reader)
+        metrics = await talk(settings, LAST.replace(b"/livez", b"/metrics"))
+        # The one that asked has taken the place of one more, and is gone.
+        cut = await asyncio.wait_for(asyncio.gather(*map(is_cut, readers[10:81])), 20)
+
+        assert all(cut)
+        assert not any(reader.at_eof() for reader in [*readers[:10], *readers[81:]])
+    assert metrics.startswith(b"HTTP/1.1 200 ")
+    assert b'observai_connections_refused_total{how="cut"} 71.0' in metrics
+
+
+async def is_cut(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_a_connection_that_asks_nothing_is_closed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.05)
+    async with served(settings):
+        assert await talk(settings) == b""
