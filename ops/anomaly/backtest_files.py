@@ -1,6 +1,7 @@
 """Runs the production scorer over files of series, as if they came window by window."""
 
 import csv
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,10 @@ def backtest_files(
 
     Each file is a series of its own, each row one window; a row that is no time,value has no
     score, and the next one is judged as if it came after the one before. Raises BadSeriesFile
-    where there is no file, or where scores would replace data.
+    where there is no file, where scores would replace data or cannot be written.
     """
     paths = _files(data_dir, out_dir)
+    _check_can_be_written(out_dir)
     done = Backtest()
     for number, path in enumerate(paths, 1):
         name = path.relative_to(data_dir)
@@ -48,6 +50,17 @@ def backtest_files(
         else:
             done.n_files += 1
     return done
+
+
+def _check_can_be_written(out_dir: Path) -> None:
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out_dir):
+            pass
+    except OSError as error:
+        raise BadSeriesFile(
+            f"{out_dir}: {error.strerror}; give a folder for the scores that can be written"
+        ) from None
 
 
 def _backtest(path: Path, out: Path, done: Backtest, say: Say, piece_rows: int) -> None:

@@ -124,6 +124,9 @@ def _parse_value(fields: list[str]) -> float:
     if len(fields) < 2:
         raise ValueError("one column")
     text = fields[1].strip()
+    if "_" in text:
+        # Python's float takes it for a digit group; in a file it is somebody's mistake.
+        raise ValueError(f"could not convert {text!r}")
     return math.nan if text.lower() in _NO_VALUE else float(text)
 
 

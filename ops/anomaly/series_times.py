@@ -22,7 +22,8 @@ def parse_time_s(text: str) -> float:
     if text[4:5] == "-":
         return _parse_iso_s(text)
     try:
-        epoch = float(text)
+        # Python's float takes 1_000 for a number.
+        epoch = float(text.replace("_", "?"))
     except ValueError:
         return _parse_iso_s(text)
     # 20140401 is a date, not August 1970.

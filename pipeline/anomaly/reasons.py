@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from enum import IntEnum
 
+# More is no number to read: a usual level next to 0.
+_MOST_TIMES = 1000
+
 
 class Reason(IntEnum):
     """The part of the score that has most to say."""
@@ -41,7 +44,8 @@ def words(code: int, value: float, expected: float, time_s: float) -> str:
 def _level(value: float, expected: float, time_s: float) -> str:
     usual = f"the usual level for {_moment(time_s)}"
     if expected * value > 0 and (ratio := value / expected) >= 1.1:
-        return f"{ratio:.1f}x {usual}"
+        times = f"{ratio:.1f}x" if ratio < _MOST_TIMES else f">{_MOST_TIMES}x"
+        return f"{times} {usual}"
     if expected * value > 0 and ratio <= 0.9:
         return f"{1 - ratio:.0%} below {usual}"
     return f"{value:.4g} where {expected:.4g} is {usual}"

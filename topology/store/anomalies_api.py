@@ -68,7 +68,7 @@ class _Result(msgspec.Struct):
 
 
 class AnomaliesApi:
-    """The route. Parameters: from and to (by default the last day), min_series, limit.
+    """The route. Parameters: from and to (by default the last day, or that before to), and others.
 
     Times are RFC 3339, or ms since 1970.
     """
@@ -97,9 +97,18 @@ class AnomaliesApi:
 def _parameters(request: Request) -> dict[str, int]:
     """Return the statement's parameters. Raises Refused."""
     given = request.query_params
-    to_ms = _time_ms("to", given.get("to")) or now_ms() + _DAY_MS
+    to_ms = _time_ms("to", given.get("to"))
+    from_ms = _time_ms("from", given.get("from"))
+    if from_ms is None:
+        from_ms = (to_ms or now_ms()) - _DAY_MS
+    to_ms = to_ms or now_ms() + _DAY_MS
+    if from_ms > to_ms:
+        raise Refused(
+            HTTPStatus.BAD_REQUEST,
+            f"from={from_ms} is after to={to_ms} (ms since 1970): give the earlier time as from",
+        )
     return {
-        "from_ms": _time_ms("from", given.get("from")) or now_ms() - _DAY_MS,
+        "from_ms": from_ms,
         "to_ms": to_ms,
         "min_series": whole(request, _MIN_SERIES, 1),
         "limit": whole(request, _LIMIT, 100),

@@ -64,7 +64,8 @@ def _reasons(
     learning_s = np.concatenate([block.learning_s for block in blocks])
     texts = np.full(len(codes), "", dtype=object)
     for at in np.flatnonzero(codes > Reason.LEARNING).tolist():
-        texts[at] = words(int(codes[at]), values[at], expected[at], float(starts_s[at]))
+        numbers = (float(values[at]), float(expected[at]), float(starts_s[at]))
+        texts[at] = words(int(codes[at]), *numbers)
     minutes = np.ceil(learning_s / 60).astype(np.int64)
     for left in np.unique(minutes[codes == Reason.LEARNING]).tolist():
         texts[(codes == Reason.LEARNING) & (minutes == left)] = f"learning, {_time_left(left)}"

@@ -142,6 +142,19 @@ def test_a_file_that_cannot_be_read_is_said_and_the_others_are_scored(tmp_path: 
         backtest_files(tmp_path / "nothing", tmp_path / "out", said.append)
 
 
+def test_where_nothing_can_be_written_that_is_said_once(tmp_path: Path) -> None:
+    write_series(tmp_path / "data/one.csv", noise(10))
+    write_series(tmp_path / "data/two.csv", noise(10))
+    (tmp_path / "out").write_text("a file")
+    said: list[str] = []
+
+    for out, reason in (("out", "File exists"), ("out/below", "Not a directory")):
+        with pytest.raises(BadSeriesFile, match=f"{reason}; give a folder for the scores"):
+            backtest_files(tmp_path / "data", tmp_path / out, said.append)
+
+    assert said == []
+
+
 @pytest.mark.parametrize("arguments", [[], ["data"], ["data", "out", "--metric", "m"]])
 def test_what_is_to_be_scored_must_be_said(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["anomaly", "backtest", *arguments])

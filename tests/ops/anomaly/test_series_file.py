@@ -93,6 +93,15 @@ def test_a_bad_row_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
         read_series(tmp_path / "a.csv")
 
 
+def test_a_number_has_no_underscores(tmp_path: Path) -> None:
+    """In Python it may, and 1_000 is more likely a mistake than a thousand."""
+    (series,), said = read(written(tmp_path, "time,value\n1,1_000\n2_0,3\n3,4\n"))
+
+    assert series.is_bad.tolist() == [True, True, False]
+    assert said[0].startswith(", line 2: '1,1_000' is no time,value (could not convert '1_000')")
+    assert said[1].startswith(", line 3: '2_0,3' is no time,value")
+
+
 @pytest.mark.parametrize("first", ["2026-01-01T00:00:00Z,1", "0,1", "5,", "5,one"])
 def test_a_file_without_header_keeps_its_first_row(tmp_path: Path, first: str) -> None:
     (series,), said = read(written(tmp_path, f"{first}\n1767225660,2\n"))

@@ -208,11 +208,13 @@ async def test_events_come_as_json(
     hour = {"from": "2027-01-15T06:00:00Z", "to": "2027-01-15T07:00:00Z"}
     early = (await client.get(PATH, params=hour)).json()["anomalies"]
     today = (await client.get(PATH)).json()["anomalies"]
+    day_before = (await client.get(PATH, params={"to": day["to"]})).json()["anomalies"]
 
     assert [one["series_count"] for one in both] == [8, 8]
     assert both[0]["start"] > both[1]["start"]
     assert both[0]["labels"]["host"] == "h3"
     assert few == both[:1]
+    assert day_before == both
     assert large == today == []
     assert early == both[1:]
 
@@ -222,6 +224,7 @@ async def test_events_come_as_json(
     [
         ({"from": "yesterday"}, "from='yesterday'"),
         ({"to": "2026-01-31T08:00:00"}, "to='2026-01-31T08:00:00'"),
+        ({"from": "2000", "to": "1000"}, "from=2000 is after to=1000 (ms since 1970): give the"),
         ({"limit": "0"}, "limit='0': a number from 1 to 1000"),
         ({"min_series": "x"}, "min_series='x'"),
     ],
