@@ -1,6 +1,7 @@
 """What decoders give: samples by series, and the labels of series as places in a text."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,8 +31,7 @@ class LabelTable:
 
         Raises ValueError for what is not UTF-8 or not there.
         """
-        first = int(self.ends[row - 1]) if row else 0
-        bounds = self.bounds[first : self.ends[row]].tolist()
+        bounds = self._bounds_of(row)
         if any(NOWHERE in one for one in bounds):
             raise ValueError("a label refers to a symbol that the request does not have")
         text = self.text
@@ -40,6 +40,21 @@ class LabelTable:
             for a, b, c, d in bounds
             if c < d
         ]
+
+    def readable(self, row: int) -> dict[str, str]:
+        """Return those labels of a series that can be read, where `labels` may raise."""
+        found: dict[str, str] = {}
+        for a, b, c, d in self._bounds_of(row):
+            if NOWHERE not in {a, c} and c < d:
+                with suppress(UnicodeDecodeError):
+                    name = self.text[a:b].tobytes().decode()
+                    found[name] = self.text[c:d].tobytes().decode()
+        return found
+
+    def _bounds_of(self, row: int) -> list[list[int]]:
+        first = int(self.ends[row - 1]) if row else 0
+        bounds: list[list[int]] = self.bounds[first : self.ends[row]].tolist()
+        return bounds
 
 
 def table_of(series: Sequence[Mapping[str, str]]) -> LabelTable:
@@ -76,6 +91,8 @@ class Decoded:
     counts from zero, 0 where that is not said; (0,) where it is not said of any.
     points: int64 (n,), which point of the body each sample is a part of, -1 for none; (0,) where
     each sample is a point of its own.
+    histogram_series: int64 (k,), index of the series of each of the first of n_histograms native
+    histograms, which give no samples.
     """
 
     series_ids: NDArray[np.uint64]
@@ -87,4 +104,5 @@ class Decoded:
     metadata: Metadata | None = None
     n_histograms: int = 0
     n_exemplars: int = 0
+    histogram_series: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     points: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))

@@ -19,7 +19,8 @@ from pipeline.json_walk import may_have_twins
 from schemas.series import METRIC_LABEL, Announcement, MetricType
 
 EXPECTED = (
-    '{"metrics": [{"name": "cpu", "value": 1.5, "timestamp"?: ms, "labels"?: {"host": "a"}}]}, '
+    '{"metrics": [{"name": "cpu", "value": 1.5, "timestamp"?: ms or RFC 3339, '
+    '"labels"?: {"host": "a"}}]}, '
     "the list alone, or one such point a line"
 )
 
@@ -150,23 +151,38 @@ def find_point_fault(point: Point, limits: Limits) -> tuple[Reason, str] | None:
     """Return why a point's series is refused, or None."""
     try:
         labels = labels_of_point(point)
+        twin = _find_twin(point)
     except UNREADABLE as error:
         return Reason.BAD_LABELS, f"{point.name}: labels: {explain(error)[1]}"
+    if twin is not None:
+        words = f"label {twin[:60]!r} stands twice, with one value in labels and another in tags"
+        return Reason.BAD_LABELS, f"{point.name}: {words}"
     if labels[METRIC_LABEL] != point.name:
         return Reason.BAD_LABELS, f"{point.name}: label {METRIC_LABEL} is given by the point's name"
     return find_fault(list(labels.items()), limits)
 
 
 def labels_of_point(point: Point) -> dict[str, str]:
-    """Return a point's labels with its name; `labels` win over `tags`, empty values are dropped.
+    """Return a point's labels, and tags, with its name; empty values are dropped.
 
     Raises msgspec.DecodeError or UnicodeDecodeError where they are no object of plain values.
     """
-    tags = (_decode_labels(point.tags) if point.tags else None) or {}
-    labels = (_decode_labels(point.labels) if point.labels else None) or {}
-    merged = {name: _as_text(value) for name, value in (tags | labels).items()}
+    merged = _texts(point.tags) | _texts(point.labels)
     # An empty value means "no such label", as in Prometheus.
     return {METRIC_LABEL: point.name} | {name: value for name, value in merged.items() if value}
+
+
+def _find_twin(point: Point) -> str | None:
+    """Return a label that has one value in `labels` and another in `tags`."""
+    if not point.tags or not point.labels:
+        return None
+    tags, labels = _texts(point.tags), _texts(point.labels)
+    return next((one for one in tags if labels.get(one, tags[one]) != tags[one]), None)
+
+
+def _texts(labels: msgspec.Raw) -> dict[str, str]:
+    found = (_decode_labels(labels) if labels else None) or {}
+    return {name: _as_text(value) for name, value in found.items()}
 
 
 def announcement_of_point(series_id: int, point: Point) -> Announcement:

@@ -13,6 +13,7 @@ from pipeline.hashing import avalanche, label_hash, load_u64, series_id, xxh64
 from pipeline.label_cache import NO_CACHE, LabelCache, find_slot
 from pipeline.metric_table import metadata_mix, metric_slot, salted_name
 from pipeline.metric_types import NO_METRICS, TenantMetrics
+from pipeline.remote_write_histograms import histogram_series
 from pipeline.remote_write_sample import read_sample
 from pipeline.salt import salt_of
 from pipeline.wire import BROKEN, BYTES, read_length, read_varint, skip_value
@@ -55,6 +56,11 @@ def decode_write_request(
     n_series, n_samples, n_metadata, n_histograms, n_exemplars = _count(body)
     if n_series < 0:
         raise MalformedBody(f"not a protobuf WriteRequest: broken near byte {n_samples}")
+    if len(body) and not n_series and not n_metadata:
+        raise MalformedBody(
+            "a body without any field of prometheus.WriteRequest: one of version 2.0 is named by "
+            "the Content-Type application/x-protobuf;proto=io.prometheus.write.v2.Request"
+        )
     series_ids = np.empty(n_series, dtype=np.uint64)
     spans = np.empty((n_series, 2), dtype=np.int64)
     sample_series = np.empty(n_samples, dtype=np.int32)
@@ -95,6 +101,7 @@ def decode_write_request(
         else None,
         n_histograms=n_histograms,
         n_exemplars=n_exemplars,
+        histogram_series=histogram_series(body, spans, _HISTOGRAMS, n_histograms),
     )
     return WriteRequest(samples, metadata_spans)
 

@@ -11,6 +11,7 @@ from pipeline.decoded import NOWHERE, Decoded, LabelTable, Metadata
 from pipeline.errors import MalformedBody
 from pipeline.hashing import label_hash, series_id, xxh64
 from pipeline.metric_table import metadata_mix
+from pipeline.remote_write_histograms import histogram_series
 from pipeline.remote_write_sample import read_sample
 from pipeline.wire import BYTES, VARINT, read_length, read_varint, skip_value
 from schemas.series import MetricType
@@ -41,6 +42,11 @@ def decode_request(body: NDArray[np.uint8], tenant_seed: np.uint64) -> Decoded:
     n_symbols, n_series, n_samples, n_histograms, n_exemplars = _count(body)
     if n_symbols < 0:
         raise MalformedBody(f"not a protobuf write.v2.Request: broken near byte {n_series}")
+    if len(body) and not n_symbols and not n_series:
+        raise MalformedBody(
+            "a body without any field of io.prometheus.write.v2.Request: one of version 1.0 is "
+            "named by the Content-Type application/x-protobuf;proto=prometheus.WriteRequest"
+        )
     symbols = np.empty((n_symbols, 2), dtype=np.int64)
     hashes = np.empty(n_symbols, dtype=np.uint64)
     _fill_symbols(body, symbols, hashes)
@@ -90,6 +96,7 @@ def decode_request(body: NDArray[np.uint8], tenant_seed: np.uint64) -> Decoded:
         Metadata(types, keys, unit_of),
         n_histograms,
         n_exemplars,
+        histogram_series=histogram_series(body, spans, _HISTOGRAMS, n_histograms),
     )
 
 

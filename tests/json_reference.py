@@ -39,7 +39,7 @@ def _read(point: Any, now_ms: int, limits: Limits) -> Taken:
         if text is not None and (not isinstance(text, str) or len(text) > most):
             raise Refused
     time_ms = _time_ms(point.get("timestamp"), now_ms)
-    merged = _labels(point.get("tags")) | _labels(point.get("labels"))
+    merged = _merged(_labels(point.get("tags")), _labels(point.get("labels")))
     if merged.get("__name__", point["name"]) != point["name"]:
         raise Refused
     labels = {"__name__": point["name"]} | {name: text for name, text in merged.items() if text}
@@ -71,6 +71,12 @@ def _labels(labels: Any) -> dict[str, str]:
     if not isinstance(labels, dict):
         raise Refused
     return {name: _text(value) for name, value in labels.items()}
+
+
+def _merged(tags: dict[str, str], labels: dict[str, str]) -> dict[str, str]:
+    if any(labels.get(name, text) != text for name, text in tags.items()):
+        raise Refused
+    return tags | labels
 
 
 def _text(value: Any) -> str:

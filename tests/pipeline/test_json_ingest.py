@@ -212,7 +212,7 @@ def test_ids_are_those_of_the_labels_however_they_are_written() -> None:
     text = (
         b'{"metrics":[{"name":"a","value":1,"labels":{"x":"1","y":"2"}},'
         b'{"name":"a","value":1,"labels":{ "y":"2", "x":1 }},'
-        b'{"name":"a","value":1,"tags":{"x":"0","y":"2"},"labels":{"x":"1","z":""}}]}'
+        b'{"name":"a","value":1,"tags":{"x":"1","y":"2"},"labels":{"x":1,"z":""}}]}'
     )
     reader = JsonReader(1000, 10)
 
@@ -228,6 +228,21 @@ def test_labels_that_are_no_object_of_plain_values_are_refused() -> None:
 
     assert reasons(batch) == dict.fromkeys((0, 1, 3), Reason.BAD_LABELS)
     assert "is given by the point's name" in messages(batch)[2]
+
+
+def test_a_label_of_one_value_in_labels_and_another_in_tags_is_refused() -> None:
+    """One of both would be lost; the same value under both names loses nothing."""
+    labels = {"name": "a", "value": 1, "labels": {"x": "1", "y": "2"}}
+    twins: list[dict[str, str]] = [{"x": "1"}, {"x": "9"}, {"y": ""}, {"z": "3"}]
+    reader = JsonReader(1000, 10)
+
+    for _ in range(2):
+        batch = read(body(*(labels | {"tags": one} for one in twins)), reader)
+
+        assert reasons(batch) == dict.fromkeys((1, 2), Reason.BAD_LABELS)
+        assert messages(batch)[0] == (
+            "a: label 'x' stands twice, with one value in labels and another in tags"
+        )
 
 
 def test_a_known_series_is_parsed_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

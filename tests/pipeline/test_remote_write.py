@@ -123,6 +123,16 @@ def test_order_of_labels_does_not_matter_and_empty_ones_do_not_count() -> None:
     assert request.series_ids.tolist() == [expected]
 
 
+def test_a_body_of_version_2_is_refused_and_an_empty_one_is_none() -> None:
+    """None of its fields is one of 1.0: it would be read as nothing, and be lost."""
+    body = vector.write_request_2([vector.Series2({"__name__": "a"}, [(1, 1.0, 0)], 0, "")])
+
+    with pytest.raises(MalformedBody, match=r"version 2.0 .*;proto=io\.prometheus\.write\.v2"):
+        decode_write_request(as_array(body), SEED)
+
+    assert len(decode_write_request(as_array(b""), SEED).samples.values) == 0
+
+
 def test_unknown_fields_are_skipped_and_what_is_not_taken_is_counted() -> None:
     """Exemplars are field 3 of a series, histograms 4; metadata is field 3 of the request."""
     inner = b"\x1a\x02ab" + b"\x22\x01z" + b"\x28\x05" + b"\x31" + bytes(8) + b"\x3d" + bytes(4)
@@ -133,6 +143,7 @@ def test_unknown_fields_are_skipped_and_what_is_not_taken_is_counted() -> None:
     samples = request.samples
     assert (len(samples.series_ids), len(samples.values)) == (1, 0)
     assert (samples.n_histograms, samples.n_exemplars) == (1, 1)
+    assert samples.histogram_series.tolist() == [0]
     assert request.metadata_spans.tolist() == [[2, 3]]
 
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from pipeline.decoded import Decoded
 from pipeline.errors import MalformedBody
 from pipeline.hashing import series_id_of, tenant_hash
+from pipeline.refusals import MAX_PLACES
 from pipeline.remote_write_2 import decode_request
 from tests.decoding import all_labels
 from tests.strategies import labels
-from tests.vectors.remote_write import Series2, WriteRequest2, write_request_2
+from tests.vectors.remote_write import Series2, WriteRequest2, write_request, write_request_2
 
 SEED = tenant_hash("default")
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -55,6 +56,28 @@ def test_keys_change_with_type_and_unit_and_are_the_ids_without_them() -> None:
     assert len(set(decoded.series_ids.tolist())) == 1
     assert len(set(decoded.metadata.keys.tolist())) == 4
     assert decoded.metadata.keys[0] == decoded.series_ids[0]
+
+
+def test_a_body_of_version_1_is_refused_and_an_empty_one_is_none() -> None:
+    """Its fields are reserved in 2.0: it would be read as nothing, and be lost."""
+    with pytest.raises(MalformedBody, match=r"version 1.0 .*;proto=prometheus\.WriteRequest"):
+        decode(write_request([{"__name__": "a"}], [[(1, 1.0)]]))
+
+    assert len(decode(b"").values) == len(decode(write_request_2([])).values) == 0
+
+
+def test_histograms_are_known_by_their_series_as_far_as_they_are_named() -> None:
+    request = WriteRequest2(symbols=["", "__name__", "a", "b"])
+    for reference, n_histograms in ((2, 0), (3, 2), (2, MAX_PLACES)):
+        one = request.timeseries.add(labels_refs=[1, reference])
+        one.samples.add(value=1)
+        for _ in range(n_histograms):
+            one.histograms.add()
+
+    decoded = decode(request.SerializeToString())
+
+    assert decoded.n_histograms == MAX_PLACES + 2
+    assert decoded.histogram_series.tolist() == [1, 1] + [2] * (MAX_PLACES - 2)
 
 
 def test_fields_may_come_in_any_order_and_references_one_by_one() -> None:

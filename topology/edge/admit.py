@@ -13,8 +13,9 @@ from pipeline.decoded import Decoded, LabelTable
 from pipeline.line_faults import LineFault
 from pipeline.refusals import MILLISECONDS, Refusals, refuse_times
 from pipeline.salt import salted
+from pipeline.selectors import shortened
 from pipeline.series_labels import are_plain, lay_out
-from schemas.series import METRIC_LABEL, Announcement, MetricType, SeriesBlock, series_block
+from schemas.series import Announcement, MetricType, SeriesBlock, series_block
 from topology.edge.intake import Intake, Registry
 from topology.http import Refused
 from topology.tenants import Tenant
@@ -61,7 +62,7 @@ def admit(
     good &= ~is_copy
     if met.reasons:
         _refuse_faulty(decoded, met, good, refusals)
-    refusals.add_alike(decoded.n_histograms, len(good), Reason.NATIVE_HISTOGRAM, _NO_HISTOGRAMS)
+    _refuse_histograms(decoded, name_of, refusals)
     ids, starts_ms = decoded.series_ids[decoded.sample_series], decoded.starts_ms
     columns = (ids, decoded.times_ms, decoded.values)
     places = np.empty(0, dtype=np.int64)
@@ -106,31 +107,42 @@ def _count_points(decoded: Decoded, is_refused: NDArray[np.bool_]) -> int:
     return len(np.unique(decoded.points[is_refused & (decoded.points >= 0)]))
 
 
+def _refuse_histograms(decoded: Decoded, name_of: "_Names", refusals: Refusals) -> None:
+    """Refuse native histograms; their indexes and places follow those of the samples."""
+    n_samples, n_named = len(decoded.sample_series), len(decoded.histogram_series)
+    places = np.arange(n_samples, n_samples + n_named)
+    refusals.add_many(
+        places, Reason.NATIVE_HISTOGRAM, lambda k: f"{name_of(int(places[k]))}{_NO_HISTOGRAMS}"
+    )
+    n_more = decoded.n_histograms - n_named
+    refusals.add_alike(n_more, n_samples + n_named, Reason.NATIVE_HISTOGRAM, _NO_HISTOGRAMS)
+
+
 class _Names:
-    """Names the series of a sample in a message, so that its sender can be found."""
+    """Names the series of a sample in a message, so that its sender can be found.
+
+    Places beyond the samples are those of native histograms.
+    """
 
     def __init__(self, decoded: Decoded) -> None:
         self._decoded = decoded
 
     def labels_of(self, samples: Sequence[int]) -> list[dict[str, str]]:
-        """Return the labels of samples' series, none where they cannot be read."""
-        series, which = np.unique(
-            self._decoded.sample_series[list(samples)].astype(np.int64), return_inverse=True
-        )
+        """Return the labels of samples' series, without those that cannot be read."""
+        of_samples, of_histograms = self._decoded.sample_series, self._decoded.histogram_series
+        n_samples = len(of_samples)
+        chosen = [
+            int(of_samples[at] if at < n_samples else of_histograms[at - n_samples])
+            for at in samples
+        ]
+        series, which = np.unique(np.array(chosen, dtype=np.int64), return_inverse=True)
         table = self._decoded.labels_of(series)
-        found: list[dict[str, str]] = []
-        for row in range(len(series)):
-            try:
-                found.append(dict(table.labels(row)))
-            except ValueError:
-                found.append({})
+        found = [table.readable(row) for row in range(len(series))]
         return [found[at] for at in which.tolist()]
 
     def __call__(self, sample: int) -> str:
         labels = self.labels_of([sample])[0]
-        if not labels:
-            return ""
-        return f"{labels.pop(METRIC_LABEL, '')}{labels}: "
+        return f"{shortened(labels)}: " if labels else ""
 
 
 def _refuse_faulty(
@@ -212,9 +224,9 @@ def _sound_labels(
         labels = table.labels(row)
         fault = find_fault(labels, limits)
     except UnicodeDecodeError:
-        fault = Reason.BAD_LABELS, "a label's name or value is not UTF-8"
+        fault = Reason.BAD_LABELS, f"{_readable(table, row)}a label's name or value is not UTF-8"
     except ValueError as error:
-        fault = Reason.BAD_LABELS, str(error)
+        fault = Reason.BAD_LABELS, f"{_readable(table, row)}{error}"
     if fault is None:
         return dict(labels)
     reason, message = fault
@@ -223,6 +235,11 @@ def _sound_labels(
     if met.worded[reason] <= Refusals().max_examples:
         met.messages[series] = message
     return None
+
+
+def _readable(table: LabelTable, row: int) -> str:
+    labels = table.readable(row)
+    return f"{shortened(labels)}: " if labels else ""
 
 
 def _announcement(decoded: Decoded, series: int, labels: dict[str, str]) -> Announcement:

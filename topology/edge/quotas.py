@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.active_series import WINDOW_MIN, ActiveSeries
 from pipeline.admission import Reason
+from pipeline.selectors import shortened
 from pipeline.series_labels import take
 from pipeline.token_bucket import TokenBucket
-from schemas.series import METRIC_LABEL, SeriesBlock
+from schemas.series import SeriesBlock
 from topology.edge.intake import Intake
 from topology.http import Refused
 from topology.tenants import Tenant
@@ -45,14 +46,13 @@ class Quotas:
         rate = tenant.rate.shared(n_edges)
         wait_s = self._bucket(tenant).wait_s(rate, asyncio.get_running_loop().time())
         if wait_s > 0:
+            retry_after_s = math.ceil(wait_s)
             of = f", of which this edge takes one in {n_edges}" if n_edges > 1 else ""
             message = (
                 f"tenant {tenant.name!r} sends more than {tenant.samples_per_s} samples/s "
-                f"(samples_per_s, samples_burst{of}): send this again after {wait_s:.1f} s"
+                f"(samples_per_s, samples_burst{of}): send this again after {retry_after_s} s"
             )
-            raise Refused(
-                HTTPStatus.TOO_MANY_REQUESTS, message, "rate", retry_after_s=math.ceil(wait_s)
-            )
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, message, "rate", retry_after_s)
 
     def charge(self, tenant: Tenant, n_samples: int) -> None:
         """Charge what a body held, good or not; one more body may have come meanwhile."""
@@ -152,6 +152,5 @@ def _name_of(blocks: list[SeriesBlock], series_id: np.uint64) -> str:
     for block in blocks:
         rows = np.flatnonzero(block.series_ids == series_id)
         if len(rows):
-            labels = take(block, rows[:1]).labels()[0]
-            return f"{labels.pop(METRIC_LABEL, '')}{labels}"
+            return shortened(take(block, rows[:1]).labels()[0])
     return ""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.anomaly.grouping.events import Anomaly
 from pipeline.anomaly.grouping.windows import AnomalousWindows
+from pipeline.selectors import selector
 from schemas.series import METRIC_LABEL
 from topology.store.columns import SECONDS
 
@@ -133,18 +134,3 @@ def deleted_table(tenant: str, keys: Sequence[tuple[int, int]], retention_days: 
     table = anomalies_table(tenant, nothing, [], retention_days)
     at = table.schema.get_field_index("is_deleted")
     return table.set_column(at, "is_deleted", pa.array([1] * len(keys), type=pa.uint8()))
-
-
-def selector(labels: Labels) -> str:
-    """Return a series as a selector: metric{a="b",c="d"}."""
-    inside = ",".join(
-        f'{name}="{_escaped(text)}"'
-        for name, text in sorted(labels.items())
-        if name != METRIC_LABEL
-    )
-    metric = labels.get(METRIC_LABEL, "")
-    return f"{metric}{{{inside}}}" if inside else metric
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

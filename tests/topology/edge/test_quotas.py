@@ -92,7 +92,7 @@ async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:
             {
                 "index": 2,
                 "reason": "active_series",
-                "message": "c{'job': 'j'}: a new series, and tenant 'few' has 2 active within "
+                "message": "c{job=\"j\"}: a new series, and tenant 'few' has 2 active within "
                 "65 minutes, at most 2 (active_series); the samples of those go on being taken",
             }
         ],
@@ -101,12 +101,12 @@ async def check_series(client: httpx.AsyncClient, few: dict[str, str]) -> None:
     body = snappy(write_request(labels, [[(now_ms(), 5.0)]] * 2))
     answer = await client.post("/api/v1/write", content=body, headers=few)
     assert answer.status_code == HTTPStatus.BAD_REQUEST
-    assert "sample 0: c{'job': 'j'}: a new series, and tenant 'few'" in answer.text
+    assert "sample 0: c{job=\"j\"}: a new series, and tenant 'few'" in answer.text
     assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
     lines = f"a,job=j value=6 {now_ms()}\n\nc,job=j value=6,x=7"
     answer = await client.post("/api/v2/write?precision=ms", content=lines, headers=few)
     assert (answer.status_code, answer.json()["line"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, 3)
-    assert "dropped 1 lines: line 3: c{'job': 'j'}: a new series" in answer.json()["message"]
+    assert 'dropped 1 lines: line 3: c{job="j"}: a new series' in answer.json()["message"]
 
 
 async def check_rate(client: httpx.AsyncClient, slow: dict[str, str]) -> None:

@@ -1,13 +1,20 @@
 """Refused samples are counted for people: by hour, reason, metric, and in the log."""
 
+from pathlib import Path
+
 import numpy as np
 import structlog
 from structlog.testing import capture_logs
 
 from pipeline.admission import Reason
+from pipeline.hashing import tenant_hash
 from pipeline.refusals import MAX_PLACES
-from topology.edge.intake import Intake
+from pipeline.remote_write_2 import decode_request
+from tests.vectors.remote_write import WriteRequest2
+from topology.edge.admit import admit
+from topology.edge.intake import Intake, Registry
 from topology.edge.rejections import HOUR_MS, Rejections, Told, told_of
+from topology.settings import load_settings
 from topology.tenants import Tenant
 
 T0 = 480_000 * HOUR_MS
@@ -76,6 +83,35 @@ def test_what_has_no_labels_or_is_beyond_the_bound_counts_without_a_metric() -> 
         ("", 7),
     ]
     assert told_of(lines)[Reason.BAD_SAMPLE] == [Told("", {}, "no sample", 20)]
+
+
+def test_a_native_histogram_and_a_series_that_is_not_utf8_count_under_their_metrics(
+    tmp_path: Path,
+) -> None:
+    """As far as they can be read; the message about each names the series."""
+    request = WriteRequest2(symbols=["", "__name__", "h", "job", "j", "bad", "@@"])
+    for references in ([1, 2, 3, 4], [1, 2], [1, 5, 3, 6]):
+        request.timeseries.add(labels_refs=references)
+    for of, n_histograms in enumerate((2, 1)):
+        for _ in range(n_histograms):
+            request.timeseries[of].histograms.add()
+    request.timeseries[2].samples.add(value=1, timestamp=T0)
+    body = request.SerializeToString().replace(b"@@", b"\xff\xfe")
+    decoded = decode_request(np.frombuffer(body, dtype=np.uint8), tenant_hash("acme"))
+
+    registry = Registry(load_settings(data_dir=tmp_path))
+    intake = admit(registry, decoded, Tenant("acme", "free", 1), T0)
+    told = told_of(intake)
+
+    words = "native histograms are not taken; send classic buckets"
+    assert told == {
+        Reason.BAD_LABELS: [
+            Told("bad", {"__name__": "bad"}, "bad: a label's name or value is not UTF-8", 1)
+        ],
+        Reason.NATIVE_HISTOGRAM: [
+            Told("h", {"__name__": "h", "job": "j"}, f'h{{job="j"}}: {words}', 3)
+        ],
+    }
 
 
 def test_an_example_shows_the_begin_of_what_is_long() -> None:
