@@ -91,6 +91,7 @@ async def test_good_lines_are_kept_and_bad_ones_named(own_settings: Settings) ->
     async with edge_client(own_settings) as client:
         answer = await client.post(PATH, content=text)
         refused = await client.post(PATH, content=b"", headers=protobuf)
+        cut = await client.post(PATH, content=f"b 7 {at / 1000}\nb 12", headers=OPEN_METRICS)
         late = await client.post(PATH, content=f"a 1 {at}\n# EOF\n", headers=OPEN_METRICS)
 
     assert (answer.status_code, refused.status_code) == (400, 415)
@@ -103,4 +104,7 @@ async def test_good_lines_are_kept_and_bad_ones_named(own_settings: Settings) ->
     assert told["errors"][1]["message"].endswith("timestamps are in milliseconds")
     assert late.json()["errors"][0]["message"].endswith("timestamps are in seconds")
     assert told["error"].startswith("2 of 3 samples refused: line 2: 'b': the value must be")
-    assert [value for _, _, value in await stored(own_settings)] == [1.0]
+    assert (cut.status_code, cut.json()["accepted"], cut.json()["rejected"]) == (400, 1, 1)
+    assert cut.json()["errors"][0]["line"] == 2
+    assert '"# EOF" is missing' in cut.json()["error"]
+    assert {value for _, _, value in await stored(own_settings)} == {1.0, 7.0}

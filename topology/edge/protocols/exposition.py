@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.exposition.decode import ExpositionReader
+from pipeline.exposition.ending import cut_off
 from pipeline.refusals import MILLISECONDS
 from topology.edge.admit import admit, note_lines
 from topology.edge.compression import GZIP, PLAIN, ZSTD
@@ -47,6 +48,7 @@ class Exposition:
 
     def read(self, body: NDArray[np.uint8], tenant: Tenant, now_ms: int) -> Intake:
         """Read a body; refusals have the numbers of lines, from 1. Raises MalformedBody."""
+        body, ending = cut_off(body) if self._is_open_metrics else (body, None)
         points = self._reader.read(
             body,
             self._registry.seed(tenant),
@@ -56,7 +58,9 @@ class Exposition:
         )
         sent_in = "seconds" if self._is_open_metrics else MILLISECONDS
         intake = admit(self._registry, points.decoded, tenant, now_ms, sent_in)
-        note_lines(intake, points.decoded.points, points.faults, points.n_bad)
+        endings = [] if ending is None else [ending]
+        faults, n_bad = [*endings, *points.faults], points.n_bad + len(endings)
+        note_lines(intake, points.decoded.points, faults, n_bad)
         return intake
 
     def answer(self, intake: Intake) -> Response:
