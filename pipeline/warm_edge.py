@@ -25,6 +25,9 @@ from schemas.series import SeriesBlock
 # WriteRequest of one series {__name__="a"} with one sample, 1.0 at 1 ms.
 _WRITE_REQUEST = bytes.fromhex("0a1c0a0d0a085f5f6e616d655f5f120161120b09000000000000f03f1001")
 
+# WriteRequest of one series without labels with an empty native histogram.
+_NATIVE_HISTOGRAM = bytes.fromhex("0a022200")
+
 # MetricMetadata of a gauge "a".
 _METRIC_METADATA = bytes.fromhex("0802120161")
 
@@ -48,6 +51,7 @@ def compile_edge() -> None:
     body = np.frombuffer(_WRITE_REQUEST, dtype=np.uint8)
     request = decode_write_request(body, seed).samples
     decode_write_request(body, seed, LabelCache(10))
+    decode_write_request(np.frombuffer(_NATIVE_HISTOGRAM, dtype=np.uint8), seed)
     second = decode_request(np.frombuffer(_WRITE_REQUEST_2, dtype=np.uint8), seed)
     limits = Limits(max_labels=1, max_label_bytes=10, max_future_ms=0, retention_ms=0)
     row = np.zeros(1, dtype=np.int64)
