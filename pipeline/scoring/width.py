@@ -153,7 +153,7 @@ class WidthScores:
 
     def rules_used(self) -> set[int]:
         """Return the indices of rules that series refer to."""
-        return set(np.unique(self.table.series["rule"]).tolist())
+        return set(np.flatnonzero(np.bincount(self.table.series["rule"])).tolist())
 
     def restore(self, state: WidthState, rules: Mapping[int, int]) -> None:
         """Take series and models of a snapshot.
