@@ -35,7 +35,8 @@ def run(plan: Plan) -> Measurement:
         edge = {"edge": running.pids["edge"]}
         before_s = cpu_seconds(edge)["edge"]
         sent = asyncio.run(send(running.write_url, running.key, load[1:], CONNECTIONS))
-        cpu_s = cpu_seconds(edge)["edge"] - before_s
+        # What the kernel counts is in hundredths: a short run may take none.
+        cpu_s = max(cpu_seconds(edge)["edge"] - before_s, 0.01)
         per_s = sent.n_samples / sent.seconds
         bodies = [body for step in load[1:] for body in step]
         seconds = _QUICK_SECONDS_AT_HALF if plan.is_quick else _SECONDS_AT_HALF
