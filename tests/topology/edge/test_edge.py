@@ -237,7 +237,7 @@ async def test_remote_write_with_bad_samples_says_which_and_keeps_the_others(
     assert answer.status_code == 400
     assert "2 of 3 samples refused" in answer.text
     assert "'no good'" in answer.text
-    assert "sample 2: old{}: timestamp 5" in answer.text
+    assert "sample 2: old: timestamp 5" in answer.text
     assert [v for _, _, v in await stored(own_settings)] == [1.0]
 
 
